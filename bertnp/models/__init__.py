@@ -1,0 +1,1 @@
+"""BERT and the Transformer: configuration, models, heads, pretrained files."""
