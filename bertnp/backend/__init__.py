@@ -1,0 +1,35 @@
+"""Which array library and device, and the switch between a formula's textbook body and its fast kernels."""
+
+from bertnp.backend.arrays import (
+    add_at,
+    array_module,
+    as_array,
+    backend_of,
+    erf,
+    get_backend,
+    is_array,
+    register_backend,
+    to,
+    to_numpy,
+    use,
+)
+from bertnp.backend.formula import FORMULAS, Formula, formula, kernel, plain_formulas
+
+__all__ = [
+    "FORMULAS",
+    "Formula",
+    "add_at",
+    "array_module",
+    "as_array",
+    "backend_of",
+    "erf",
+    "formula",
+    "get_backend",
+    "is_array",
+    "kernel",
+    "plain_formulas",
+    "register_backend",
+    "to",
+    "to_numpy",
+    "use",
+]

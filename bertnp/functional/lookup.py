@@ -1,0 +1,68 @@
+"""Looking rows up in a table, and putting rows into place."""
+
+from bertnp.backend import add_at, array_module, as_array, formula
+
+
+@formula
+def embedding(ids, table, padding_idx=None):
+    """y_t = E[id_t]: row id_t of the table for each token t
+
+    padding_idx changes nothing here: it names the row that learns nothing from being looked up.
+
+    ids: (...) integers in 0..V-1   table E: (V, H)  ->  y: (..., H)
+    """
+    return table[as_array(ids, like=table)]
+
+
+@formula
+def embedding_backward(dy, ids, table, padding_idx=None):
+    """dE[v] = Σ dy_t over all t with id_t = v; the row padding_idx gets none
+
+    A word that stands in the batch three times gets the sum of three gradients; one that is absent gets zeros.
+
+    dy: (..., H)   ids: (...)   table: (V, H)  ->  dtable: (V, H)
+    """
+    dtable = array_module(table).zeros_like(table, dtype=dy.dtype)
+    ids = as_array(ids, like=dy)
+    add_at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
+    if padding_idx is not None:
+        dtable[padding_idx] = 0
+    return dtable
+
+
+@formula
+def gather_rows(x, index):
+    """y_i = x[index_i]: some rows of x, each at most once
+
+    x: (n, H)   index: (m,) integers, no two alike  ->  y: (m, H)
+    """
+    return x[as_array(index, like=x)]
+
+
+@formula
+def gather_rows_backward(dy, index, n):
+    """dx[index_i] = dy_i, and 0 in the rows that were not taken
+
+    dy: (m, H)   index: (m,)  ->  dx: (n, H)
+    """
+    return scatter_rows(dy, index, n)
+
+
+@formula
+def scatter_rows(x, index, n):
+    """y[index_i] = x_i, and 0 in all other rows
+
+    x: (m, H)   index: (m,) integers, no two alike   n: how many rows y has  ->  y: (n, H)
+    """
+    y = array_module(x).zeros((n, *x.shape[1:]), dtype=x.dtype)
+    y[as_array(index, like=x)] = x
+    return y
+
+
+@formula
+def scatter_rows_backward(dy, index):
+    """dx_i = dy[index_i]
+
+    dy: (n, H)   index: (m,)  ->  dx: (m, H)
+    """
+    return gather_rows(dy, index)

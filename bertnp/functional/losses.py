@@ -1,0 +1,90 @@
+"""Losses: each a mean, so that its size does not depend on the batch."""
+
+import numpy as np
+
+from bertnp.backend import array_module, as_array, formula, to_numpy
+from bertnp.functional.activations import sigmoid
+from bertnp.functional.softmax_functions import log_softmax
+
+
+def labelled_rows(labels, ignore_index, like):
+    """Row numbers and labels of the rows that count, as arrays beside `like`, and how many they are (at least 1)."""
+    labels = to_numpy(labels).reshape(-1)
+    rows = np.flatnonzero(labels != ignore_index)
+    return as_array(rows, like=like), as_array(labels[rows], like=like), max(len(rows), 1)
+
+
+@formula
+def cross_entropy(logits, labels, ignore_index=-100, label_smoothing=0.0):
+    """L = (1/N) Σ_i [(1 - ε) (-log p_i[y_i]) + ε (1/C) Σ_c (-log p_i[c])],  p_i = softmax(logits_i)
+
+    The sum runs over the N rows whose label is not ignore_index; with N = 0 the loss is 0. ε = label_smoothing moves
+    that share of the target to all classes alike (Szegedy et al. 2016, section 7).
+
+    logits: (n, C)   labels: (n,) integers  ->  loss: ()   log_p: (n, C)
+    """
+    log_p = log_softmax(logits)
+    rows, columns, N = labelled_rows(labels, ignore_index, like=logits)
+    loss = -log_p[rows, columns].sum() * ((1.0 - label_smoothing) / N)
+    if label_smoothing:
+        loss = loss - log_p[rows].sum() * (label_smoothing / (N * logits.shape[-1]))
+    return loss, log_p
+
+
+@formula
+def cross_entropy_backward(dloss, log_p, labels, ignore_index=-100, label_smoothing=0.0):
+    """dlogits_i = dL (p_i - t_i) / N,  t_i = (1 - ε) onehot(y_i) + ε/C;  0 where the label is ignore_index
+
+    dloss: () or a number   log_p: (n, C)   labels: (n,)  ->  dlogits: (n, C)
+    """
+    xp = array_module(log_p)
+    rows, columns, N = labelled_rows(labels, ignore_index, like=log_p)
+    dlogits = xp.exp(log_p) - label_smoothing / log_p.shape[-1]
+    dlogits[rows, columns] -= 1.0 - label_smoothing
+    counts = as_array(to_numpy(labels).reshape(-1, 1) != ignore_index, like=log_p)  # (n, 1)
+    return dlogits * counts * (dloss * (1.0 / N))
+
+
+@formula
+def binary_cross_entropy(logits, targets):
+    """L = mean of -t log σ(x) - (1 - t) log(1 - σ(x)) = mean of max(x, 0) - t x + log(1 + exp(-|x|))
+
+    The second form overflows for no x. Each class is a yes-or-no question of its own.
+
+    logits: (B, C)   targets t: (B, C) in [0, 1]  ->  loss: ()
+    """
+    xp = array_module(logits)
+    targets = as_array(targets, like=logits, dtype=logits.dtype)
+    positive = logits * (logits.real > 0)
+    magnitude = positive * 2.0 - logits  # |x|, written so that complex steps pass through
+    return (positive - targets * logits + xp.log(1.0 + xp.exp(-magnitude))).mean()
+
+
+@formula
+def binary_cross_entropy_backward(dloss, logits, targets):
+    """dlogits = dL (σ(x) - t) / n,  n the number of all elements
+
+    logits, targets: (B, C)  ->  dlogits: (B, C)
+    """
+    targets = as_array(targets, like=logits, dtype=logits.dtype)
+    return (sigmoid(logits) - targets) * (dloss * (1.0 / logits.size))
+
+
+@formula
+def mean_squared_error(predictions, targets):
+    """L = mean of (x - t)²
+
+    predictions x, targets t: same shape  ->  loss: ()
+    """
+    difference = predictions - as_array(targets, like=predictions, dtype=predictions.dtype)
+    return (difference * difference).mean()
+
+
+@formula
+def mean_squared_error_backward(dloss, predictions, targets):
+    """dx = dL 2 (x - t) / n,  n the number of all elements
+
+    predictions, targets: same shape  ->  dpredictions: same shape
+    """
+    difference = predictions - as_array(targets, like=predictions, dtype=predictions.dtype)
+    return difference * (dloss * (2.0 / predictions.size))
