@@ -1,7 +1,8 @@
 """The formulas, forward and backward in pairs: arrays in, arrays out, no state.
 
 A backward `f_backward` takes the gradient of f's first output and then inputs and outputs of f by their names (or a
-size of one, where that is all it needs), and returns the gradients of f's inputs in their order. Any float type, any backend.
+size of one, where that is all it needs), and returns the gradients of f's inputs in their order. Any float type, any
+backend.
 """
 
 from bertnp.functional.activations import (

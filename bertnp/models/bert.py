@@ -1,0 +1,398 @@
+"""BERT: the encoder of Devlin et al. 2019, forwards and backwards.
+
+Modules bear the names of the published checkpoints, so that bert.encoder.layer.0.attention.self.query.weight is
+found by walking the attributes. Inside the encoder activations are rows of kept tokens, (T, H): see nn.Packing.
+"""
+
+import numpy as np
+
+import bertnp.functional as F
+from bertnp.backend import to_numpy
+from bertnp.models.output import ModelOutput
+from bertnp.models.pretrained import PreTrainedModel
+from bertnp.nn import Activation, Dropout, DropoutStreams, Embedding, LayerNorm, Linear, Module, Packing, SelfAttention
+
+
+class BertEmbeddings(Module):
+    """x = drop(LayerNorm(W[word] + T[token type] + P[position]))          Devlin et al. 2019, figure 2
+
+    ids, token_types, positions: (T,) of the kept tokens, or embeds (T, H) in place of W[word]  ->  x: (T, H)
+    """
+
+    def __init__(self, config):
+        H = config.hidden_size
+        self.word_embeddings = Embedding(config.vocab_size, H, config.pad_token_id)
+        self.position_embeddings = Embedding(config.max_position_embeddings, H)
+        self.token_type_embeddings = Embedding(config.type_vocab_size, H)
+        self.LayerNorm = LayerNorm(H, config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, ids, embeds, token_types, positions, packing):
+        words = self.word_embeddings(ids) if embeds is None else embeds
+        total = words + self.token_type_embeddings(token_types) + self.position_embeddings(positions)  # (T, H)
+        self.save(embeds is None)
+        return self.dropout(self.LayerNorm(total), packing.draw_tokens(total.shape[-1]))
+
+    def backward(self, dx):
+        """Returns the gradient of the word embeddings' rows, (T, H); a sum hands its gradient to every summand."""
+        (looked_up,) = self.saved()
+        dtotal = self.LayerNorm.backward(self.dropout.backward(dx))
+        self.position_embeddings.backward(dtotal)
+        self.token_type_embeddings.backward(dtotal)
+        if looked_up:
+            self.word_embeddings.backward(dtotal)
+        return dtotal
+
+
+class BertResidualOutput(Module):
+    """y = LayerNorm(residual + drop(x Wᵀ + b)): how both halves of a layer end (post-norm)
+
+    x: (T, n)   residual: (T, H)  ->  y: (T, H)
+    """
+
+    def __init__(self, in_features, config):
+        self.dense = Linear(in_features, config.hidden_size)
+        self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, x, residual, packing):
+        branch = self.dropout(self.dense(x), packing.draw_tokens(residual.shape[-1]))
+        return self.LayerNorm(branch + residual)
+
+    def backward(self, dy):
+        """Returns dx and dresidual: the sum's gradient goes both ways."""
+        dsum = self.LayerNorm.backward(dy)
+        return self.dense.backward(self.dropout.backward(dsum)), dsum
+
+
+class BertAttention(Module):
+    """y = LayerNorm(x + drop(heads(x) W_Oᵀ + b_O)): multi-head attention and what surrounds it
+
+    x: (T, H)  ->  y: (T, H)
+    """
+
+    def __init__(self, config):
+        p = config.attention_probs_dropout_prob
+        self.self = SelfAttention(config.hidden_size, config.num_attention_heads, p)
+        self.output = BertResidualOutput(config.hidden_size, config)
+
+    def forward(self, x, packing, output_attentions):
+        context, attentions = self.self(x, packing, output_attentions)
+        return self.output(context, x, packing), attentions
+
+    def backward(self, dy):
+        dcontext, dx = self.output.backward(dy)
+        return dx + self.self.backward(dcontext)
+
+
+class BertIntermediate(Module):
+    """y = f(x W₁ᵀ + b₁), f the configuration's hidden_act
+
+    x: (T, H)  ->  y: (T, I)
+    """
+
+    def __init__(self, config):
+        self.dense = Linear(config.hidden_size, config.intermediate_size)
+        self.activation = Activation(config.hidden_act)
+
+    def forward(self, x):
+        return self.activation(self.dense(x))
+
+    def backward(self, dy):
+        return self.dense.backward(self.activation.backward(dy))
+
+
+class BertLayer(Module):
+    """h = LayerNorm(x + drop(attention(x))),   y = LayerNorm(h + drop(f(h W₁ᵀ + b₁) W₂ᵀ + b₂))
+
+    x: (T, H)  ->  y: (T, H)   the attention probabilities, where asked for
+    """
+
+    def __init__(self, config):
+        self.attention = BertAttention(config)
+        self.intermediate = BertIntermediate(config)
+        self.output = BertResidualOutput(config.intermediate_size, config)
+
+    def forward(self, x, packing, output_attentions=False):
+        h, attentions = self.attention(x, packing, output_attentions)
+        return self.output(self.intermediate(h), h, packing), attentions
+
+    def backward(self, dy):
+        dbranch, dh = self.output.backward(dy)
+        return self.attention.backward(dh + self.intermediate.backward(dbranch))
+
+
+class BertEncoder(Module):
+    """L layers, one after the other."""
+
+    def __init__(self, config):
+        self.layer = [BertLayer(config) for _ in range(config.num_hidden_layers)]
+
+    def forward(self, x, packing, output_hidden_states=False, output_attentions=False):
+        hidden_states, attentions = [x], []
+        for layer in self.layer:
+            x, probabilities = layer(x, packing, output_attentions)
+            if output_hidden_states:
+                hidden_states.append(x)
+            attentions.append(probabilities)
+        return x, hidden_states, attentions
+
+    def backward(self, dx):
+        for layer in reversed(self.layer):
+            dx = layer.backward(dx)
+        return dx
+
+
+class BertPooler(Module):
+    """pooled = tanh(h₀ Wᵀ + b), h₀ the vector of each sequence's first token, [CLS]
+
+    h: (T, H)  ->  pooled: (B, H)
+    """
+
+    def __init__(self, config):
+        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.activation = Activation("tanh")
+
+    def forward(self, h, packing):
+        self.save(packing)
+        return self.activation(self.dense(F.gather_rows(h, packing.starts)))
+
+    def backward(self, dpooled):
+        """Returns dh, (T, H): only the first tokens' rows are not zero."""
+        (packing,) = self.saved()
+        dfirst = self.dense.backward(self.activation.backward(dpooled))
+        return F.gather_rows_backward(dfirst, packing.starts, packing.T)
+
+
+class BertTrunk(Module):
+    """Embeddings, encoder and (unless left out) pooler: what every head stands on.
+
+    Works on rows of kept tokens; `BertModel` is the same with padded results.
+    """
+
+    def __init__(self, config, add_pooling_layer=True):
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
+
+    def encode_rows(self, batch, output_hidden_states, output_attentions):
+        """The last layer's rows h (T, H), the pooled vectors (B, H) or None, and the extra results asked for."""
+        packing = batch.packing
+        x = self.embeddings(batch.ids, batch.embeds, batch.token_types, batch.positions, packing)
+        h, hidden_states, attentions = self.encoder(x, packing, output_hidden_states, output_attentions)
+        pooled = self.pooler(h, packing) if self.pooler else None
+        extras = {
+            "hidden_states": tuple(packing.pad(x) for x in hidden_states) if output_hidden_states else None,
+            "attentions": tuple(packing.pad_attention(x) for x in attentions) if output_attentions else None,
+        }
+        return h, pooled, extras
+
+    def encode_rows_backward(self, packing, dh=None, dpooled=None):
+        """From the gradients of h (T, H) and of pooled (B, H) to that of the input embeddings, (B, S, H)."""
+        if dpooled is not None:
+            dpooling = self.pooler.backward(dpooled)
+            dh = dpooling if dh is None else dh + dpooling
+        return packing.pad(self.embeddings.backward(self.encoder.backward(dh)))
+
+
+class Batch:
+    """The inputs of a forward, checked and packed.
+
+    ids, token_types, positions: (T,) host integers of the kept tokens; embeds: (T, H) in place of ids, or None
+    """
+
+    def __init__(self, model, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, also=None):
+        """also: (B, S) truth values of positions to keep though they are padding, or True for all."""
+        config = model.config
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds")
+        if input_ids is not None:
+            input_ids = whole_numbers("input_ids", input_ids, 2, config.vocab_size, "vocab_size")
+            B, S = input_ids.shape
+        else:
+            if inputs_embeds.ndim != 3 or inputs_embeds.shape[-1] != config.hidden_size:
+                expected = f"(B, S, {config.hidden_size})"
+                raise ValueError(f"inputs_embeds: expected shape {expected}, got {tuple(inputs_embeds.shape)}")
+            B, S = inputs_embeds.shape[:2]
+        if B == 0 or S == 0:
+            raise ValueError(f"the batch is empty: {B} sequences of {S} tokens")
+        if position_ids is None:
+            if S > config.max_position_embeddings:
+                raise ValueError(
+                    f"sequences of {S} tokens are longer than the model's {config.max_position_embeddings} positions "
+                    "(max_position_embeddings): truncate them"
+                )
+            position_ids = np.arange(S)
+        token_type_ids = np.zeros((1, 1), int) if token_type_ids is None else token_type_ids
+        token_type_ids = whole_numbers("token_type_ids", token_type_ids, 2, config.type_vocab_size, "type_vocab_size")
+        position_ids = np.atleast_2d(to_numpy(position_ids))
+        position_ids = whole_numbers("position_ids", position_ids, 2, config.max_position_embeddings, "positions")
+        mask = key_mask(attention_mask, B, S)
+        keep = np.ones((B, S), bool)
+        if mask is not None and mask.ndim == 2 and also is not True:
+            keep = mask.copy()
+            keep[:, 0] = True
+            if also is not None:
+                keep |= also
+        streams = model.dropout_streams
+        self.packing = packing = Packing(keep, mask, streams, streams.first_example)
+        self.ids = None if input_ids is None else input_ids.reshape(-1)[packing.rows]
+        self.embeds = None if inputs_embeds is None else packing.unpad(inputs_embeds)
+        self.token_types = broadcast("token_type_ids", token_type_ids, (B, S)).reshape(-1)[packing.rows]
+        self.positions = broadcast("position_ids", position_ids, (B, S)).reshape(-1)[packing.rows]
+
+
+def broadcast(name, array, shape):
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}") from None
+
+
+def whole_numbers(name, values, ndim, limit, limit_name):
+    """The host array of integers in 0..limit-1 that `values` is; ValueError or TypeError naming what it is not."""
+    values = to_numpy(values)
+    if values.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimensions, got shape {values.shape}")
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got {values.dtype}")
+    if values.size and not (values.min() >= 0 and values.max() < limit):
+        wrong = values[(values < 0) | (values >= limit)][0]
+        raise ValueError(f"{name}: {wrong} is outside 0..{limit - 1} ({limit_name} is {limit})")
+    return values
+
+
+def key_mask(attention_mask, B, S):
+    """The attention mask as truth values, (B, S) or (B, S, S), or None where there is none."""
+    if attention_mask is None:
+        return None
+    mask = to_numpy(attention_mask)
+    if mask.shape not in ((B, S), (B, S, S)):
+        raise ValueError(f"attention_mask: expected shape {(B, S)} or {(B, S, S)}, got {mask.shape}")
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError("attention_mask: expected 1 for tokens and 0 for padding, got other values")
+    return mask.astype(bool)
+
+
+class BertPreTrainedModel(PreTrainedModel):
+    """What all BERT models share: made from a configuration, or loaded by `from_pretrained`.
+
+    model(input_ids, attention_mask=…, token_type_ids=…, labels=…) -> out.loss, out.logits, …
+    model.backward() then adds the gradient of that loss to every parameter.
+
+    config: BertConfig   seed: of fresh weights and of dropout   dtype, device: of the parameters
+    init: False leaves the weights zero, for a loader to fill
+    """
+
+    def __init__(self, config, *, seed=0, dtype=np.float32, device=None, init=True):
+        self.config = config
+        self.seed = seed
+        self.initializer_range = config.initializer_range
+        self.dropout_streams = DropoutStreams(seed)
+        self.build(config)
+        for site, dropout in enumerate(m for _, m in self.named_modules() if isinstance(m, Dropout)):
+            dropout.site = site
+        self.allocate(dtype, device)
+        if init:
+            self.init_weights()
+
+    def build(self, config):
+        """Declare the parts of the model."""
+        raise NotImplementedError
+
+    @property
+    def trunk(self):
+        return self.bert
+
+    @property
+    def tied_names(self):
+        """Names under which checkpoints may hold a parameter once more -> its own name."""
+        return {}
+
+    def encode(self, inputs, output_hidden_states, output_attentions, also=None):
+        """Check and pack the inputs, run the trunk; returns h (T, H), pooled (B, H), packing and the extra results."""
+        batch = Batch(self, *inputs, also=also)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        h, pooled, extras = self.trunk.encode_rows(batch, output_hidden_states, output_attentions)
+        if self.training and not self.dropout_streams.hold:
+            self.dropout_streams.step += 1
+        return h, pooled, batch.packing, extras
+
+    def resize_token_embeddings(self, vocab_size):
+        """Give the model room for `vocab_size` words: the first rows stay, new ones are drawn afresh.
+
+        The masked-word head's output weights and bias, where there are any, follow. Returns self.
+        """
+        if not isinstance(vocab_size, (int, np.integer)) or vocab_size < 1:
+            raise ValueError(f"vocab_size: expected a positive whole number, got {vocab_size!r}")
+        parameters = self.vocabulary_parameters()
+        old = [to_numpy(parameter.data).copy() for parameter in parameters]
+        self.config.vocab_size = int(vocab_size)
+        for parameter in parameters:
+            parameter.resize(int(vocab_size))
+        self.allocate(self.dtype, self.buffer.backend)
+        self.init_weights({parameter.name for parameter in parameters})
+        for parameter, rows in zip(parameters, old, strict=True):
+            kept = min(len(rows), int(vocab_size))
+            parameter.data[:kept] = self.buffer.backend.asarray(rows[:kept])
+        return self
+
+    def vocabulary_parameters(self):
+        """The parameters with one row for each word of the vocabulary."""
+        return [self.trunk.embeddings.word_embeddings.weight]
+
+    def no_loss(self):
+        return RuntimeError(
+            f"backward of {type(self).__name__}: no loss to start from; give the forward labels, or backward a gradient"
+        )
+
+
+class BertModel(BertTrunk, BertPreTrainedModel):
+    """The bare encoder: token ids to one vector for each token, and a pooled one for the sequence.
+
+    out.last_hidden_state: (B, S, H)   out.pooler_output: (B, H)
+    out.hidden_states: L+1 of (B, S, H), the embeddings' first   out.attentions: L of (B, A, S, S)
+    """
+
+    def __init__(self, config, add_pooling_layer=True, **options):
+        self.add_pooling_layer = add_pooling_layer
+        BertPreTrainedModel.__init__(self, config, **options)
+
+    def build(self, config):
+        BertTrunk.__init__(self, config, self.add_pooling_layer)
+
+    @property
+    def trunk(self):
+        return self
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        position_ids=None,
+        inputs_embeds=None,
+        output_attentions=None,
+        output_hidden_states=None,
+    ):
+        """Run the encoder.
+
+        input_ids, token_type_ids, position_ids: (B, S) integers (token types default to 0, positions to 0, 1, …)
+        attention_mask: (B, S) or (B, S, S), 1 where a key may be read   inputs_embeds: (B, S, H) in place of the ids
+        """
+        inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
+        h, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
+        self.save(packing)
+        return ModelOutput(last_hidden_state=packing.pad(h), pooler_output=pooled, **extras)
+
+    def backward(self, dlast_hidden_state=None, dpooler_output=None, scale=1.0):
+        """Add to every gradient, from those of the outputs (B, S, H) and (B, H); returns the embeddings', (B, S, H)."""
+        if dlast_hidden_state is None and dpooler_output is None:
+            raise self.no_loss()
+        (packing,) = self.saved()
+        dh = None if dlast_hidden_state is None else packing.unpad(dlast_hidden_state) * scale
+        dpooled = None if dpooler_output is None else dpooler_output * scale
+        return self.encode_rows_backward(packing, dh, dpooled)

@@ -1,0 +1,28 @@
+"""Layers: a formula plus its weights and what its backward needs."""
+
+from bertnp.nn.attention import SelfAttention
+from bertnp.nn.layers import Activation, Dropout, Embedding, LayerNorm, Linear
+from bertnp.nn.losses import BinaryCrossEntropyLoss, CrossEntropyLoss, MeanSquaredErrorLoss
+from bertnp.nn.module import Module, inference, is_inference
+from bertnp.nn.packing import DropoutStreams, Packing
+from bertnp.nn.parameter import Parameter, ParameterBuffer, side_by_side
+
+__all__ = [
+    "Activation",
+    "BinaryCrossEntropyLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "DropoutStreams",
+    "Embedding",
+    "LayerNorm",
+    "Linear",
+    "MeanSquaredErrorLoss",
+    "Module",
+    "Packing",
+    "Parameter",
+    "ParameterBuffer",
+    "SelfAttention",
+    "inference",
+    "is_inference",
+    "side_by_side",
+]
