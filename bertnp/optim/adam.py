@@ -1,0 +1,106 @@
+"""Adam and AdamW on a model's flat buffers, in place."""
+
+import numpy as np
+
+import bertnp.functional as F
+from bertnp.backend import to_numpy
+
+BLOCK = 1 << 16  # elements updated at a time: what they need together stays in the cache
+
+
+class AdamW:
+    """Adam with decoupled weight decay, for all parameters of a model at once: see `functional.adamw`.
+
+    The decay acts on weight matrices and embeddings, not on biases or layer norms. With bias_correction False and
+    eps 1e-6 this is the optimiser Google pre-trained BERT with.
+
+    model: its gradients are the ones used, so call model.backward() first
+    lr: the learning rate; a schedule sets `optimizer.lr` before each step
+    betas, eps, weight_decay: β₁ and β₂, ε, λ
+    """
+
+    def __init__(self, model, lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, bias_correction=True):
+        for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
+            if not value >= 0:
+                raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
+        for beta in betas:
+            if not 0 <= beta < 1:
+                raise ValueError(f"betas: expected two numbers in [0, 1), got {betas!r}")
+        self.model = model
+        self.buffer = model.buffer
+        self.lr = lr
+        self.betas = tuple(betas)
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.bias_correction = bias_correction
+        self.steps = 0
+        self.mean = self.variance = None  # first and second moments, allocated at the first step
+
+    def step(self, scale=1.0):
+        """Update every parameter from its gradient times scale (a number, or what `clip_grad_norm` returned)."""
+        buffer = self.fitting_buffer()
+        if buffer.grad is None:
+            raise RuntimeError("there are no gradients yet: call model.backward() before optimizer.step()")
+        self.allocate()
+        self.steps += 1
+        boundaries = ((0, buffer.decayed, self.weight_decay), (buffer.decayed, buffer.data.size, 0.0))
+        for first, last, weight_decay in boundaries:
+            for start in range(first, last, BLOCK):
+                block = slice(start, min(start + BLOCK, last))
+                buffer.data[block], self.mean[block], self.variance[block] = F.adamw(
+                    buffer.data[block], buffer.grad[block], self.mean[block], self.variance[block],
+                    self.steps, self.lr, self.betas, self.eps, weight_decay, self.bias_correction, scale,
+                )  # fmt: skip
+        buffer.version += 1
+
+    def zero_grad(self):
+        """Set every gradient to zero."""
+        self.fitting_buffer().zero_grad()
+
+    def fitting_buffer(self):
+        """The model's parameter buffer. Raises RuntimeError if it is not the one this optimiser was made for."""
+        if self.model.buffer is not self.buffer:
+            raise RuntimeError(
+                "the model's parameters were laid out anew (by astype, to or resize_token_embeddings) after this "
+                "optimizer was made: make a new one"
+            )
+        return self.buffer
+
+    def allocate(self):
+        if self.mean is None:
+            self.mean = self.buffer.backend.zeros_aligned(self.buffer.data.size, self.buffer.dtype)
+            self.variance = self.buffer.backend.zeros_aligned(self.buffer.data.size, self.buffer.dtype)
+
+    def state_dict(self):
+        """What a checkpoint needs to go on: steps, and both moments as host arrays."""
+        self.allocate()
+        return {"steps": self.steps, "mean": to_numpy(self.mean), "variance": to_numpy(self.variance)}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave. Raises ValueError where the moments do not fit the model."""
+        self.allocate()
+        for name in ("mean", "variance"):
+            if state[name].shape != self.mean.shape:
+                raise ValueError(f"{name}: expected shape {self.mean.shape}, got {state[name].shape}")
+        self.steps = int(state["steps"])
+        self.mean[...] = self.buffer.backend.asarray(state["mean"])
+        self.variance[...] = self.buffer.backend.asarray(state["variance"])
+
+
+class Adam(AdamW):
+    """Adam without weight decay (Kingma & Ba 2015)."""
+
+    def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+        super().__init__(model, lr, betas, eps, weight_decay=0.0)
+
+
+def clip_grad_norm(model, max_norm, eps=1e-6):
+    """The factor min(1, max_norm / (‖g‖ + eps)) that makes all gradients together no longer than max_norm, and ‖g‖.
+
+    The gradients stay as they are: hand the factor to `optimizer.step(scale)`. Both stay on the model's device.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"max_norm: expected a positive number, got {max_norm!r}")
+    if model.buffer.grad is None:
+        raise RuntimeError("there are no gradients yet: call model.backward() before clipping")
+    return F.clip_scale(model.buffer.grad, np.dtype(model.dtype).type(max_norm).item(), eps)
