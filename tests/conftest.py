@@ -1,9 +1,60 @@
-"""Fixtures that all tests share: where the real data and checkpoints are, if they are there."""
+"""Fixtures and rules that all tests share: devices, real data and checkpoints, oracles.
 
+Tests whose data, checkpoints or oracles are missing are skipped. Where they must not be missing, BERTNP_REQUIRE_DATA=1
+and BERTNP_REQUIRE_ORACLES=1 turn those skips into failures.
+"""
+
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+import strict_device  # makes the device "strict" known
+
+ORACLES = ("torch", "transformers", "tokenizers")
+REQUIRED_BY = {"data": "BERTNP_REQUIRE_DATA", "oracle": "BERTNP_REQUIRE_ORACLES"}  # marker -> environment variable
+
+
+def is_required(marker):
+    return os.environ.get(REQUIRED_BY[marker]) == "1"
+
+
+def skip_or_fail(marker, reason):
+    """Skip the test, or fail it where what it needs is required to be there."""
+    if is_required(marker):
+        pytest.fail(f"{reason}, and {REQUIRED_BY[marker]}=1", pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item):
+    """Tests marked `oracle` need every oracle, or those that the marker names: @pytest.mark.oracle("tokenizers")."""
+    marker = item.get_closest_marker("oracle")
+    if marker is not None:
+        missing = [name for name in marker.args or ORACLES if importlib.util.find_spec(name) is None]
+        if missing:
+            skip_or_fail("oracle", f"the oracle {', '.join(missing)} is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """However a test marked `oracle` or `data` was skipped: where it is required, that is a failure."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        for marker in REQUIRED_BY:
+            if item.get_closest_marker(marker) is not None and is_required(marker):
+                report.outcome = "failed"
+                report.longrepr = f"{item.nodeid} was skipped, and {REQUIRED_BY[marker]}=1: {call.excinfo.value}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """A module that pytest.importorskip skips as a whole fails where oracles are required."""
+    report = yield
+    if report.skipped and is_required("oracle"):
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} was skipped, and {REQUIRED_BY['oracle']}=1"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -11,7 +62,7 @@ def data_dir():
     """The folder of real data sets: BERTNP_DATA, or shared/data beside the project."""
     folder = Path(os.environ.get("BERTNP_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set BERTNP_DATA")
+        skip_or_fail("data", f"no real data at {folder}; set BERTNP_DATA")
     return folder
 
 
@@ -20,5 +71,11 @@ def checkpoint_dir():
     """The folder of real checkpoints that BERTNP_CHECKPOINTS names."""
     folder = os.environ.get("BERTNP_CHECKPOINTS")
     if not folder or not Path(folder).is_dir():
-        pytest.skip("no real checkpoints; set BERTNP_CHECKPOINTS")
+        skip_or_fail("data", "no real checkpoints; set BERTNP_CHECKPOINTS")
     return Path(folder)
+
+
+@pytest.fixture(params=["numpy", strict_device.BACKEND.name])
+def device(request):
+    """The name of a device: the host's memory, and the strict stand-in for CUDA."""
+    return request.param
