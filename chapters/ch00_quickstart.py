@@ -1,0 +1,151 @@
+# %% [markdown]
+# # 00 · Quickstart: two sentences, a classifier, ten epochs
+#
+# At the end you will have loaded a BERT, trained it on two sentences and asked it about one of them, and you will
+# know which line of code is responsible for what. Everything under `model(...)`, `model.backward()` and
+# `optimizer.step()` is written out by hand in NumPy; the later chapters open these lines one by one.
+#
+# Run it as it is (a small BERT is made on the spot, no download), or on a published checkpoint:
+#
+#     python chapters/ch00_quickstart.py
+#     python chapters/ch00_quickstart.py path/to/a/bert/folder
+#     python chapters/ch00_quickstart.py bert-base-uncased         # downloads it; needs the extra: bertnp[hub]
+#
+# It takes about a second with the small BERT, and about a minute with BERT-base.
+
+# %%
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import bertnp
+from bertnp.functional import softmax
+
+# %% [markdown]
+# ## The data
+#
+# Two sentences and what we want to hear about them: 1 for love, 0 for hate. A dataset is anything that knows its
+# length and can hand out its i-th example.
+
+
+# %%
+class MyDataset:
+    def __init__(self, sentences, labels):
+        self.sentences = sentences
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.sentences)
+
+    def __getitem__(self, index):
+        return self.sentences[index], self.labels[index]
+
+
+dataset = MyDataset(["I love you.", "I hate you."], [1, 0])
+
+# %% [markdown]
+# ## A small BERT, made on the spot
+#
+# `from_pretrained` reads a folder: a vocabulary, a configuration and the weights. A real one comes from a
+# pre-training that took days. This one has two layers of 128 numbers, twelve words and random weights: it knows
+# nothing, but it is a BERT in every detail, and it is enough to see the machinery turn.
+
+
+# %%
+def make_small_bert(folder):
+    """Write a small untrained BERT to a folder, in the files that published checkpoints consist of."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "i", "you", "love", "hate", "him", ".", "!"]
+    tokenizer = bertnp.BertTokenizer({word: number for number, word in enumerate(words)})
+    config = bertnp.BertConfig(
+        vocab_size=len(words),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=512,
+        max_position_embeddings=32,
+    )
+    tokenizer.save_pretrained(folder)
+    bertnp.BertForSequenceClassification(config, seed=1).save_pretrained(folder)
+    return folder
+
+
+# %% [markdown]
+# ## Load, train, predict
+#
+# If you have fine-tuned with PyTorch, compare line by line. What differs:
+#
+# * the labels go into the model beside the inputs, so that it computes the loss:
+#   $L = -\log \operatorname{softmax}(\text{logits})_{\text{label}}$;
+# * there is no graph behind `outputs.loss` that could call `backward` on itself. The *model* knows its backward pass,
+#   because somebody wrote it down: `model.backward()`;
+# * `model.train()` and `model.eval()` say when dropout is on: while learning, never while predicting.
+
+
+# %%
+def quickstart(folder, epochs=10):
+    """Train on the two sentences, print the loss of each epoch, return the class predicted for "I love you."."""
+    tokenizer = bertnp.BertTokenizer.from_pretrained(folder)
+    model = bertnp.BertForSequenceClassification.from_pretrained(folder)
+    optimizer = bertnp.Adam(model, lr=5e-5)
+
+    model.train()
+    for epoch in range(epochs):
+        total = 0.0
+        for sentence, label in dataset:
+            inputs = tokenizer(sentence, return_tensors="np", padding=True, truncation=True)
+            outputs = model(**inputs, labels=[label])
+            model.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            total += float(outputs.loss)
+        print(f"epoch {epoch + 1:2d}   mean loss {total / len(dataset):.4f}")
+
+    model.eval()
+    print()
+    predictions = []
+    for sentence in dataset.sentences:
+        inputs = tokenizer(sentence, return_tensors="np", padding=True, truncation=True)
+        outputs = model(**inputs)
+        probabilities = bertnp.to_numpy(softmax(outputs.logits))[0]
+        predictions.append(int(probabilities.argmax()))
+        print(f"{sentence:12s} P(0) = {probabilities[0]:.3f}   P(1) = {probabilities[1]:.3f}   ->  {predictions[-1]}")
+    return predictions[0]
+
+
+# %% [markdown]
+# A model that has learnt nothing is indifferent between two classes, and then the loss is $\ln 2 = 0.693$. Below
+# that, it knows something; here, it has learnt two sentences by heart, which is all we asked for.
+
+
+# %%
+def main(arguments):
+    parser = argparse.ArgumentParser(description="Train a BERT classifier on two sentences.")
+    parser.add_argument("model", nargs="?", help="a checkpoint's folder or name; default: a small BERT made on the spot")
+    model = parser.parse_args(arguments).model
+    if model:
+        return quickstart(model)
+    with tempfile.TemporaryDirectory() as folder:
+        return quickstart(make_small_bert(Path(folder)))
+
+
+if __name__ == "__main__":
+    pred = main([] if "ipykernel" in sys.modules else sys.argv[1:])
+    print()
+    print(pred)  # prints: 1
+
+# %% [markdown]
+# ## Where this script comes from, and four mistakes to learn from
+#
+# It follows a well-known kind of introduction to BERT whose script reads almost like this one, for PyTorch and
+# transformers, and does not run. What is wrong there is worth knowing, because each mistake is a common one:
+#
+# 1. **The labels never reach the model.** It is called as `model(**inputs)`, so `outputs.loss` is `None`, and
+#    `None.backward()` fails at the first step. A model computes a loss only from labels.
+# 2. **`torch` is not imported**, only two names out of it, so the last line, `torch.softmax(...)`, fails as well.
+# 3. **Dropout is never set.** The script calls neither `train()` nor `eval()`. Where a model begins in training mode,
+#    as a freshly constructed one does, dropout would still be on when it predicts, and the answer would change from
+#    call to call; where it comes from `from_pretrained`, it begins in evaluation mode, and would be fine-tuned without
+#    the dropout it was pre-trained with. Say which you mean.
+# 4. **The data loader is imported and unused.** The loop feeds one sentence at a time; a loader would make batches of
+#    them, which is faster, and padded, which is what the attention mask is for.
