@@ -1,6 +1,7 @@
 """Which array library and device, and the switch between a formula's textbook body and its fast kernels."""
 
 from bertnp.backend.arrays import (
+    Backend,
     add_at,
     array_module,
     as_array,
@@ -16,6 +17,7 @@ from bertnp.backend.arrays import (
 from bertnp.backend.formula import FORMULAS, Formula, formula, kernel, plain_formulas
 
 __all__ = [
+    "Backend",
     "FORMULAS",
     "Formula",
     "add_at",

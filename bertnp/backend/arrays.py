@@ -10,7 +10,14 @@ import os
 import numpy as np
 
 
-class NumpyBackend:
+class Backend:
+    """An array library on a device: name, array_type, xp and the methods that the two below have."""
+
+    def __deepcopy__(self, memo):
+        return self  # a copied model stands on the same device
+
+
+class NumpyBackend(Backend):
     """Arrays in the computer's own memory."""
 
     name = "numpy"
@@ -39,7 +46,7 @@ class NumpyBackend:
         np.add.at(target, index, values)
 
 
-class CupyBackend:
+class CupyBackend(Backend):
     """Arrays on a CUDA device, through CuPy."""
 
     name = "cupy"
@@ -84,7 +91,7 @@ _default = None
 
 
 def register_backend(backend):
-    """Make a backend object known: name, array_type, xp, asarray, to_numpy, zeros_aligned, erf, add_at."""
+    """Make a Backend object known; returns it."""
     _backends[backend.name] = backend
     _by_type[backend.array_type] = backend
     return backend

@@ -140,11 +140,14 @@ class Module:
                 parameter.data = initial_values(parameter, self.initializer_range, self.seed)
 
     def initialize(self, seed=0, dtype=None, device=None):
-        """Allocate the parameters and give them fresh values; returns the module."""
-        if dtype is None:
-            dtype = np.float32 if self.buffer is None else self.buffer.dtype
+        """Allocate the parameters and give them fresh values; returns the module.
+
+        dtype, device: None keeps what the module has, and else means float32 and where new models are created
+        """
+        if self.buffer is not None:
+            dtype, device = dtype or self.buffer.dtype, device or self.buffer.backend
         self.seed = seed
-        self.allocate(dtype, device)
+        self.allocate(dtype or np.float32, device)
         self.init_weights()
         return self
 
