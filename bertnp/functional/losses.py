@@ -57,7 +57,7 @@ def binary_cross_entropy(logits, targets):
     targets = as_array(targets, like=logits, dtype=logits.dtype)
     positive = logits * (logits.real > 0)
     magnitude = positive * 2.0 - logits  # |x|, written so that complex steps pass through
-    return (positive - targets * logits + xp.log(1.0 + xp.exp(-magnitude))).mean()
+    return (positive - targets * logits + xp.log1p(xp.exp(-magnitude))).mean()
 
 
 @formula
