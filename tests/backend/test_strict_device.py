@@ -237,7 +237,6 @@ def test_double_precision_is_refused_on_request():
         "empty without dtype": lambda: xp.empty(3),
         "the mean of integers": lambda: device(rows).mean(),
         "an integer mask": lambda: x * device(np.ones((3, 4), np.int64)),
-        "float16 through erf": lambda: BACKEND.erf(x.astype(np.float16)),
         "doubles from the host": lambda: device(host.astype(np.float64)),
         "complex doubles": lambda: x * 1j * np.float64(1),
         "random numbers": lambda: xp.random.default_rng(0).random(3),
