@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+import bertnp.functional  # noqa: F401  (declares the formulas)
 from bertnp.backend import FORMULAS, is_array
 
 B, S, K, A, D = 2, 5, 7, 3, 4  # sequences, queries, keys, heads, head size: no two alike
