@@ -79,7 +79,7 @@ def assert_gradients(case, forward=None, backward=None):
         if case.frozen_row is not None:
             expected[case.frozen_row] = exact[case.frozen_row] = 0
         assert_close(analytic[name], expected, 1e-7, f"{what} against central differences")
-        assert_close(analytic[name], exact, 1e-10, f"{what} against complex steps")
+        assert_close(analytic[name], exact, 1e-13, f"{what} against complex steps")
 
     # linear in the cotangent, so zero for zero; and the same when run again
     other = case.rng().normal(size=np.shape(dy)) if np.ndim(dy) else 0.7
