@@ -126,7 +126,7 @@ class PreTrainedModel(Module):
         """Write config.json and model.safetensors into `folder`, which is made if it isn't there.
 
         max_shard_size: bytes or a text such as "500MB": split the weights into several files, with an index.
-        Tied parameters are written once. A crash half-way leaves the files that were there before.
+        Tied parameters are written once, by their own name. A crash half-way leaves the files that were there before.
         """
         folder = Path(folder)
         config = self.config.copy()
@@ -138,6 +138,8 @@ class PreTrainedModel(Module):
             name: (parameter.shape, np.dtype(self.dtype).itemsize, lambda p=parameter: to_numpy(p.data))
             for name, parameter in self.named_parameters()
         }
+        if not getattr(self.config, "tie_word_embeddings", True):  # transformers then looks for each name by itself
+            arrays |= {copy: arrays[name] for copy, name in self.tied_names.items()}
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(folder, arrays, max_shard_size, also={CONFIG_FILE: config.to_json_string()})
 
@@ -150,10 +152,9 @@ class PreTrainedModel(Module):
             raise ValueError(f"{files.folder}: its weights ({some} ...) are of another architecture: no tensor of "
                              f"{type(self).__name__}'s encoder is among them")  # fmt: skip
         report = LoadReport(type(self).__name__, str(files.folder), unused=unused)
-        for name, (source, *_) in sources.items():
-            found, expected = files.shape(source), parameters[name].shape
-            if found != expected:
-                report.wrong_shape[name] = (found, expected)
+        for name, parameter in parameters.items():
+            if name in sources and files.shape(sources[name][0]) != parameter.shape:
+                report.wrong_shape[name] = (files.shape(sources[name][0]), parameter.shape)
         if report.wrong_shape and not ignore_mismatched_sizes:
             name, (found, expected) = next(iter(report.wrong_shape.items()))
             raise ValueError(f"{files.file(sources[name][0])}: {sources[name][0]} has shape {found}, but the model "
@@ -169,7 +170,7 @@ class PreTrainedModel(Module):
             for copy in copies:
                 if not np.array_equal(_read(files, copy), values, equal_nan=True):
                     raise ValueError(f"{files.file(copy)}: {copy} differs from {source}, but the configuration ties "
-                                     "the two; tie_word_embeddings=False keeps both")  # fmt: skip
+                                     "the two; tie_word_embeddings=False keeps them apart")  # fmt: skip
             parameter.data = values
             report.loaded.append(name)
         self.init_weights(set(report.newly_initialised) | set(report.wrong_shape))
@@ -193,7 +194,10 @@ class PreTrainedModel(Module):
             else:
                 unused.append(source)
         for name, source in copies:
-            sources.setdefault(name, []).append(source)
+            if getattr(self.config, "tie_word_embeddings", True):
+                sources.setdefault(name, []).append(source)
+            else:  # nothing is tied in such a file, and transformers computes with what is called a copy here
+                sources[name] = [source]
         return sources, unused
 
     def _possible_names(self, source):

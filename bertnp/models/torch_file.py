@@ -172,7 +172,7 @@ class TorchFile:
         return run_pickle(io.BytesIO(self._zip.read(pickles[0])))
 
     def _open_legacy(self):
-        head = io.BytesIO(self._file.read(PICKLE_LIMIT))
+        head = LimitedReader(self._file, PICKLE_LIMIT)
         try:
             magic_number = run_pickle(head)
         except (ValueError, EOFError):
@@ -191,7 +191,7 @@ class TorchFile:
 
         self._byte_order = "<"  # whatever the machine
         places = {}
-        position = head.tell()
+        position = self._file.tell()
         for key in keys:
             if key not in storages or key in places:
                 raise ValueError(f"its storage {reprlib.repr(key)} belongs to no tensor, or comes twice")
@@ -249,6 +249,26 @@ class TorchFile:
 
 
 # The stack machine ----------------------------------------------------------------------------------------------
+
+
+class LimitedReader:
+    """A file from which at most `limit` bytes are read: a broken pickle can claim a string of any length."""
+
+    def __init__(self, file, limit):
+        self._file = file
+        self._left = limit
+
+    def read(self, size):
+        return self._counted(size, self._file.read(min(size, self._left + 1)))
+
+    def readline(self):
+        return self._counted(0, self._file.readline(self._left + 1))
+
+    def _counted(self, size, data):
+        if max(size, len(data)) > self._left:
+            raise ValueError(f"more than the {PICKLE_LIMIT} bytes allowed")
+        self._left -= len(data)
+        return data
 
 
 def run_pickle(stream, storages=None):

@@ -427,7 +427,11 @@ def test_a_pickle_beyond_all_measure_is_refused(tmp_path):
     data = zip_file({"a": tensor(), "b" * 17 * 2**20: tensor()}, {"0": SIX.tobytes()})
     assert "its pickle has" in refusal(write(tmp_path, data))
     data = legacy_file({"a": tensor(), "b" * 17 * 2**20: tensor()}, {"0": (6, SIX.tobytes())})
-    assert "cut off" in refusal(write(tmp_path, data))
+    assert "more than the 16777216 bytes allowed" in refusal(write(tmp_path, data))
+    data = legacy_file(b"\x80\x02" + b"0" * 17 * 2**20 + b"\n.", {"0": (6, SIX.tobytes())})
+    assert "POP" in refusal(write(tmp_path, data))
+    data = legacy_file(b"\x80\x02Vb" + b"0" * 17 * 2**20 + b"\n.", {"0": (6, SIX.tobytes())})
+    assert "more than the 16777216 bytes allowed" in refusal(write(tmp_path, data))
 
 
 def test_a_length_beyond_the_file_takes_no_memory(tmp_path):
