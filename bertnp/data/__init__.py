@@ -1,0 +1,17 @@
+"""Labelled texts from files, as token ids, in batches."""
+
+from bertnp.data.batches import batches, batches_by_length, epoch_order, labelled_items
+from bertnp.data.encoded import EncodedTexts, encode_texts
+from bertnp.data.tables import LabelledTexts, decode_lines, read_table
+
+__all__ = [
+    "EncodedTexts",
+    "LabelledTexts",
+    "batches",
+    "batches_by_length",
+    "decode_lines",
+    "encode_texts",
+    "epoch_order",
+    "labelled_items",
+    "read_table",
+]

@@ -1,0 +1,37 @@
+"""In which order the examples of a set are seen, and cut into which batches."""
+
+import numpy as np
+
+IGNORED = -100  # a place without a label
+
+
+def epoch_order(n, seed, epoch):
+    """The order in which epoch `epoch` (0, 1, ...) sees n examples: a permutation drawn from (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def batches(order, batch_size):
+    """Cut an order into row numbers of one batch after the other; the last may be shorter.
+
+    order: (n,) row numbers  ->  arrays of at most batch_size of them
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def batches_by_length(lengths, batch_size):
+    """Row numbers of one batch after the other, examples of like length together, so that there is little padding.
+
+    For evaluation and prediction, where the order plays no part. Examples of one length stay in their order.
+    """
+    return batches(np.argsort(lengths, kind="stable"), batch_size)
+
+
+def labelled_items(batch):
+    """How many items the mean of a batch's loss runs over: labels that are not -100, or numbers to predict."""
+    if batch.get("labels") is None:
+        raise ValueError("there are no labels to learn from")
+    labels = np.asarray(batch["labels"])
+    return int((labels != IGNORED).sum()) if labels.dtype.kind in "iu" else labels.size

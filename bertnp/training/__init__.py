@@ -1,0 +1,34 @@
+"""Training: the loop, its metrics, and what it reports."""
+
+from bertnp.training.callbacks import Callback, EpochLines, ProgressBar
+from bertnp.training.evaluation import evaluate, predict_logits
+from bertnp.training.metrics import (
+    accuracy,
+    classification_metrics,
+    confusion_matrix,
+    f1_score,
+    matthews_correlation,
+    metrics_for,
+    pearson_correlation,
+    regression_metrics,
+    spearman_correlation,
+)
+from bertnp.training.trainer import Trainer
+
+__all__ = [
+    "Callback",
+    "EpochLines",
+    "ProgressBar",
+    "Trainer",
+    "accuracy",
+    "classification_metrics",
+    "confusion_matrix",
+    "evaluate",
+    "f1_score",
+    "matthews_correlation",
+    "metrics_for",
+    "pearson_correlation",
+    "predict_logits",
+    "regression_metrics",
+    "spearman_correlation",
+]
