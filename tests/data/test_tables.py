@@ -132,7 +132,7 @@ GOOD = "text\tlabel\na\t1\n"  # and what follows in a file that is not
         ("a.csv", 'text,label\n"a\nb",1\nc,d,0\n', {}, "a.csv, line 4: 3 columns, but line 1 has 2 (delimiter: comma)"),
         ("a.csv", 'text,label\na,1\n"b,0\nc,1\n', {},
             "a.csv, line 3: not readable as CSV (unexpected end of data): quotation marks?"),
-        ("a.tsv", bGOOD + "caf\xe9\t0\n", {}, "a.tsv, line 3: not UTF-8 (byte 0xe9); save the file as UTF-8"),
+        ("a.tsv", GOOD.encode() + b"caf\xe9\t0\n", {}, "a.tsv, line 3: not UTF-8 (byte 0xe9); save the file as UTF-8"),
         ("a.tsv", GOOD.encode("utf-16"), {}, "a.tsv, line 1: not UTF-8 (byte 0xff); save the file as UTF-8"),
         ("a.tsv", GOOD, {"delimiter": "::"}, "delimiter: expected one character, got '::'"),
         ("a.tsv", GOOD, {"format": "xml"}, "format: expected tsv, csv, jsonl, got 'xml'"),
