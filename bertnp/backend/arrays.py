@@ -100,11 +100,13 @@ def register_backend(backend):
 def get_backend(name=None):
     """The backend of that name ('numpy' or 'cpu', 'cupy' or 'cuda'); None: where new models are created.
 
-    Raises ValueError for an unknown name, or where the device cannot be had.
+    A backend itself is handed back. Raises ValueError for an unknown name, or where the device cannot be had.
     """
     if name is None:
         return _default or use(os.environ.get("BERTNP_DEVICE") or "numpy")
     if not isinstance(name, str):
+        if name not in _backends.values():
+            raise TypeError(f"a device is named 'cpu' or 'cuda', got {type(name).__name__}: {name!r}")
         return name
     key = _ALIASES.get(name.lower(), name.lower())
     if key not in _backends:
