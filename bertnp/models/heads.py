@@ -6,7 +6,7 @@ Losses and names are those of transformers; labels are host integers, -100 where
 import numpy as np
 
 import bertnp.functional as F
-from bertnp.backend import array_module, is_array, to_numpy
+from bertnp.backend import array_module, as_array, is_array, to_numpy
 from bertnp.models.bert import BertPreTrainedModel, BertTrunk
 from bertnp.models.output import ModelOutput, WhenRead
 from bertnp.nn import (
@@ -336,13 +336,16 @@ class BertForSequenceClassification(Classifier):
 
     def loss(self, logits, labels):
         B, C = logits.shape
-        kind = self.config.problem_type = self.config.problem_type or problem_type(C, labels)
+        kind = self.config.problem_type or problem_type(C, labels)
         if kind == "single_label_classification":
             labels = class_labels("labels", labels.reshape(-1), (B,), C)
-        elif labels.size != B * C:
+        elif labels.shape != (B, C) and not (C == 1 and labels.shape == (B,)):
             raise ValueError(f"labels: expected shape {(B, C)} for {kind}, got {labels.shape}")
+        elif labels.dtype.kind not in "fiub":
+            raise TypeError(f"labels: expected numbers for {kind}, got {labels.dtype}")
         else:
-            labels = labels.reshape(B, C)
+            labels = as_array(labels.reshape(B, C), like=logits, dtype=logits.dtype)
+        self.config.problem_type = kind
         if type(self.criterion) is not CRITERIA[kind]:
             self.criterion = CRITERIA[kind]()
         return self.criterion(logits, labels)
@@ -409,15 +412,16 @@ class BertForMultipleChoice(Classifier):
         logits, loss = scores.reshape(-1, C), None
         if labels is not None:
             loss = self.criterion(logits, class_labels("labels", labels, (len(logits),), C))
-        self.save(packing, loss is not None)
+        self.save(packing, C, loss is not None)
         return ModelOutput(loss=loss, logits=logits, **extras)
 
     def backward(self, scale=1.0, dlogits=None):
         """Add to every gradient, from the loss times scale or from dlogits (B, C); returns the embeddings'."""
-        packing, has_loss = self.saved()
+        packing, C, has_loss = self.saved()
         dscores = self.dlogits(scale, dlogits, has_loss).reshape(-1, 1)
         dpooled = self.dropout.backward(self.classifier.backward(dscores))
-        return self.bert.encode_rows_backward(packing, dpooled=dpooled)
+        dembeds = self.bert.encode_rows_backward(packing, dpooled=dpooled)  # (B·C, S, H)
+        return dembeds.reshape(-1, C, *dembeds.shape[1:])
 
 
 class BertForTokenClassification(Classifier):
