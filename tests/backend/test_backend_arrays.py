@@ -169,7 +169,7 @@ def test_zeros_aligned_start_on_a_cache_line(dtype, device):
         zeros = backend.zeros_aligned(size, np.dtype(dtype))
         assert zeros.shape == (size,) and zeros.dtype == dtype and is_array(zeros)
         assert not to_numpy(zeros).any()
-        if device == "numpy":
+        if device == "numpy" and size > 0:
             assert zeros.ctypes.data % 64 == 0 and zeros.flags.c_contiguous and zeros.flags.writeable
         zeros[...] = 1
         assert to_numpy(zeros).sum() == size
