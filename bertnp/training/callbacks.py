@@ -22,8 +22,9 @@ class Callback:
 class ProgressBar(Callback):
     """A bar on stderr with loss, learning rate and tokens per second; nothing where stderr is no terminal."""
 
-    def __init__(self, file=None):
+    def __init__(self, file=None, interval=0.2):
         self.file = file or sys.stderr
+        self.interval = interval  # seconds between two looks of the bar
         self.bar = None
 
     def step_end(self, trainer):
@@ -32,7 +33,7 @@ class ProgressBar(Callback):
 
             self.bar = tqdm(
                 total=trainer.steps_per_epoch, desc=f"epoch {trainer.epoch + 1}/{trainer.epochs}", unit="batch",
-                file=self.file, disable=None, leave=False, dynamic_ncols=True, mininterval=0.2,
+                file=self.file, disable=None, leave=False, dynamic_ncols=True, mininterval=self.interval,
             )  # fmt: skip
         speed = trainer.tokens / max(trainer.train_seconds(), 1e-9)
         loss = "" if trainer.loss is None else f"{trainer.loss:.4f}"

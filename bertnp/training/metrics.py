@@ -97,6 +97,13 @@ def regression_metrics(predictions, labels):
     }
 
 
+def metric_names(metrics, classes):
+    """What classification_metrics or regression_metrics calls its numbers."""
+    if metrics is regression_metrics:
+        return ["pearson", "spearman", "rmse"]
+    return ["accuracy", *(["f1"] if classes == 2 else []), "f1_macro", "matthews"]
+
+
 def metrics_for(labels):
     """The metrics that suit a set's labels: integers are classes, floats are numbers."""
     labels = np.asarray(labels)

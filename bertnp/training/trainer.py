@@ -13,7 +13,7 @@ from bertnp.data import batches, epoch_order, labelled_items
 from bertnp.models.files import write_text
 from bertnp.optim import SCHEDULES, Adam, AdamW, clip_grad_norm
 from bertnp.training.evaluation import predict_logits
-from bertnp.training.metrics import metrics_for
+from bertnp.training.metrics import metric_names, metrics_for
 
 METRICS_FILE = "metrics.json"
 OPTIMIZERS = ("adamw", "adam", "google")
@@ -44,7 +44,8 @@ class Trainer:
     clip: longest allowed gradient, all parameters together; None: no clipping
     seed: of the order of the examples and of dropout
     metrics: function of (logits, labels) that gives {name: value}; None: what suits the labels
-    best_by: which of these, or "loss", says which epoch is best; None: the first of the metrics
+    best_by: which of these, or "loss", says which epoch is best; None: accuracy or Pearson's correlation, and with
+      metrics of your own the loss
     patience: stop after so many epochs without a better one; None: never
     output, tokenizer: the folder where the best model, with its tokenizer, and metrics.json are kept, written anew at
       each epoch's end; None: nothing is written
@@ -114,7 +115,10 @@ class Trainer:
         self.best_by = best_by
         if evaluation is not None:
             self.metrics = metrics or metrics_for(evaluation.labels)
-            self.best_by = best_by or ("pearson" if evaluation.labels.dtype.kind == "f" else "accuracy")
+            names = [] if metrics else metric_names(self.metrics, model.config.num_labels)
+            self.best_by = best_by or ([*names, "loss"])[0]
+            if names:
+                self.check_best_by(["loss", *names])
         self.step = self.epoch = 0  # those done
         self.loss = None  # the last one that was read
         self.tokens = 0  # of this epoch's steps so far
@@ -266,10 +270,13 @@ class Trainer:
         logits, loss = predict_logits(self.model, self.evaluation_set, self.evaluation_batch_size)
         return logits, {"loss": loss, **self.metrics(logits, self.evaluation_set.labels)}
 
+    def check_best_by(self, names):
+        if self.best_by not in names:
+            raise ValueError(f"best_by: there is no metric {self.best_by!r}; there are {', '.join(names)}")
+
     def score(self, held_out):
         """What epochs are compared by: larger is better, and an undefined metric is worse than any."""
-        if self.best_by not in held_out:
-            raise ValueError(f"best_by: there is no metric {self.best_by!r}; there are {', '.join(held_out)}")
+        self.check_best_by(held_out)
         value = held_out[self.best_by]
         if value is None:
             return -math.inf
@@ -277,9 +284,10 @@ class Trainer:
 
     def is_better(self, held_out):
         """Whether this epoch is better than all before; without evaluation, the last one counts as the best."""
-        if held_out is None or self.record["best"] is None:
+        if held_out is None:
             return True
-        return self.score(held_out) > self.score(self.record["best"])
+        score = self.score(held_out)
+        return self.record["best"] is None or score > self.score(self.record["best"])
 
     def out_of_patience(self):
         best = self.record["best"]["epoch"] if self.record["best"] else 0
