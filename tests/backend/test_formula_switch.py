@@ -129,6 +129,7 @@ def test_kernels_run_for_the_types_they_take():
     declare()
     fast("middle", dtypes=("float32",))
     assert ran(middle, x32) == ["fast middle"]
+    np.testing.assert_array_equal(middle(x32, p=1.0), x32 * 2 + 1)
     assert ran(middle, x64) == ["middle", "inner"]
     assert ran(middle, x32, x64) == ["middle", "inner"], "one array of another type is enough"
     assert ran(middle, x32, p=x64) == ["middle", "inner"], "by keyword too"

@@ -1,0 +1,136 @@
+"""Padding taken out and put back, and dropout masks that depend on nothing but their key."""
+
+import numpy as np
+import pytest
+
+from bertnp.backend import get_backend, to_numpy
+from bertnp.nn import Dropout, DropoutStreams, Packing
+
+keep = np.array([[1, 1, 0, 1, 0, 0], [1, 1, 1, 1, 0, 1], [0, 0, 1, 0, 0, 0]], bool)
+B, S, K, T = 3, 6, 5, 9
+rng = np.random.default_rng(0)
+
+
+def test_sizes():
+    packing = Packing(keep)
+    assert (packing.B, packing.S, packing.K, packing.T) == (B, S, K, T)
+    assert packing.lengths.tolist() == [3, 5, 1] and packing.starts.tolist() == [0, 3, 8]
+    assert packing.rows.tolist() == [0, 1, 3, 6, 7, 8, 9, 11, 14]
+
+
+def test_pad_puts_rows_at_their_positions(device):
+    x = rng.normal(size=(T, 4))
+    packing = Packing(keep)
+    padded = packing.pad(get_backend(device).asarray(x))
+    expected = np.zeros((B, S, 4))
+    expected[keep] = x
+    np.testing.assert_array_equal(to_numpy(padded), expected)
+    np.testing.assert_array_equal(to_numpy(packing.unpad(padded)), x)
+
+
+def test_core_has_each_sequence_at_its_front(device):
+    x = rng.normal(size=(T, 4))
+    packing = Packing(keep)
+    core = packing.to_core(get_backend(device).asarray(x))
+    expected = np.zeros((B, K, 4))
+    for b, (start, length) in enumerate([(0, 3), (3, 5), (8, 1)]):
+        expected[b, :length] = x[start : start + length]
+    np.testing.assert_array_equal(to_numpy(core), expected)
+    np.testing.assert_array_equal(to_numpy(packing.from_core(core)), x)
+
+
+def test_nothing_is_moved_where_nothing_is_padded():
+    full = Packing(np.ones((2, 3), bool))
+    x = rng.normal(size=(6, 4))
+    assert full.mask is None
+    for there, back in ((full.pad, full.unpad), (full.to_core, full.from_core)):
+        assert np.shares_memory(there(x), x) and there(x).shape == (2, 3, 4)
+        np.testing.assert_array_equal(back(there(x)), x)
+
+
+def test_mask_of_the_core():
+    np.testing.assert_array_equal(Packing(keep).mask[:, 0, 0], np.arange(K) < np.array([[3], [5], [1]]))
+    key_mask = keep.copy()
+    key_mask[1, 2] = False
+    mask = Packing(keep, key_mask).mask
+    assert mask.shape == (B, 1, 1, K)
+    assert mask[:, 0, 0].astype(int).tolist() == [[1, 1, 1, 0, 0], [1, 1, 0, 1, 1], [1, 0, 0, 0, 0]]
+    by_query = rng.random((2, 4, 4)) < 0.5
+    np.testing.assert_array_equal(Packing(np.ones((2, 4), bool), by_query).mask, by_query[:, None])
+    assert Packing(np.ones((2, 4), bool), np.ones((2, 4, 4), bool)).mask is None
+
+
+def test_attention_is_padded_on_both_axes(device):
+    heads = 2
+    probabilities = rng.random((B, heads, K, K))
+    expected = np.zeros((B, heads, S, S))
+    for b in range(B):
+        places = np.flatnonzero(keep[b])
+        n = len(places)
+        expected[b][:, places[:, None], places] = probabilities[b, :, :n, :n]
+    padded = Packing(keep).pad_attention(get_backend(device).asarray(probabilities))
+    np.testing.assert_array_equal(to_numpy(padded), expected)
+
+
+# dropout
+
+
+def streams(seed=0, step=0):
+    made = DropoutStreams(seed)
+    made.step = step
+    return made
+
+
+def test_masks_are_a_function_of_their_key():
+    base = streams().keep(0.3, (40, 50), site=1, example=2)
+    assert base.dtype == bool and base.shape == (40, 50)
+    np.testing.assert_array_equal(base, streams().keep(0.3, (40, 50), site=1, example=2))
+    others = [
+        streams(seed=1).keep(0.3, (40, 50), 1, 2),
+        streams(step=1).keep(0.3, (40, 50), 1, 2),
+        streams().keep(0.3, (40, 50), 2, 2),
+        streams().keep(0.3, (40, 50), 1, 3),
+        streams().keep(0.3, (40, 50), 2, 1),
+    ]
+    for i, one in enumerate([base, *others]):
+        for other in others[i:]:
+            assert 0.3 < (one == other).mean() < 0.75, "no two alike"
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.9])
+def test_rates(p):
+    kept = streams().keep(p, (500, 401), 0, 0)
+    assert abs(kept.mean() - (1 - p)) < 4 * np.sqrt(p * (1 - p) / kept.size) + 1e-5
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (5, 7), (2, 3, 3)])
+def test_any_shape(shape):
+    assert streams().keep(0.5, shape, 0, 0).shape == shape
+
+
+def test_an_example_s_masks_do_not_depend_on_the_rest_of_the_batch():
+    """Alone, as the second of the global batch, the middle sequence draws what it draws among the three."""
+    dropout = Dropout(0.4)
+    dropout.site = 5
+    together = Packing(keep, streams=streams(), first_example=0)
+    alone = Packing(keep[1:2], streams=streams(), first_example=1)
+    np.testing.assert_array_equal(together.draw_tokens(8)(dropout)[3:8], alone.draw_tokens(8)(dropout))
+    np.testing.assert_array_equal(together.draw_sequences(8)(dropout)[1:2], alone.draw_sequences(8)(dropout))
+    np.testing.assert_array_equal(together.draw_attention(2)(dropout)[1:2], alone.draw_attention(2)(dropout))
+    short, short_alone = together.draw_attention(2)(dropout)[0], Packing(keep[:1], streams=streams())
+    np.testing.assert_array_equal(short[:, :3, :3], short_alone.draw_attention(2)(dropout)[0])
+
+
+def test_masks_are_drawn_only_where_something_is_dropped():
+    drawn = []
+
+    def draw(dropout):
+        drawn.append(dropout.p)
+        return np.ones((2, 2), bool)
+
+    x = np.ones((2, 2))
+    Dropout(0.0)(x, draw)
+    Dropout(0.3).eval()(x, draw)
+    assert drawn == []
+    np.testing.assert_allclose(Dropout(0.3)(x, draw), x / 0.7)
+    assert drawn == [0.3]
