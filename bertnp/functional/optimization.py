@@ -37,4 +37,4 @@ def clip_scale(gradient, max_norm, eps=1e-6):
     """
     xp = array_module(gradient)
     norm = xp.sqrt(gradient @ gradient)
-    return xp.minimum(max_norm / (norm + eps), 1.0), norm
+    return max_norm / xp.maximum(norm + eps, max_norm), norm

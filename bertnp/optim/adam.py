@@ -23,9 +23,8 @@ class AdamW:
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if not value >= 0:
                 raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
-        for beta in betas:
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas: expected two numbers in [0, 1), got {betas!r}")
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas: expected two numbers in [0, 1), got {betas!r}")
         self.model = model
         self.buffer = model.buffer
         self.lr = lr

@@ -45,9 +45,12 @@ def polynomial(step, total, warmup=0, end=0.0, power=1.0):
 
 
 def inverse_sqrt(step, warmup=10_000):
-    """√(warmup / step) after a linear warm-up"""
+    """√(warmup / step) after a linear warm-up; without one, √(W / (step + W)) with W = 10,000"""
     ramp = warmed_up(step, warmup)
-    return math.sqrt(max(1, warmup) / max(1, step)) if ramp is None else ramp
+    if ramp is not None:
+        return ramp
+    timescale = warmup or 10_000
+    return math.sqrt(timescale / (step - warmup + timescale))
 
 
 def noam(step, size, warmup=4000):
