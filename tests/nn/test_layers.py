@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from formula_cases import A, D, first
+from formula_cases import first
 from gradients import STEP, assert_close
 
 import bertnp.functional as F
@@ -23,7 +23,7 @@ from bertnp.nn import (
 )
 
 rng = np.random.default_rng(7)
-H = A * D
+A, H = 2, 6  # heads, hidden size
 x = rng.normal(size=(7, H))
 x_batch = rng.normal(size=(2, 5, 3))
 ids = np.array([3, 1, 3, 0, 6, 3, 0])
