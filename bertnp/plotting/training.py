@@ -1,0 +1,95 @@
+"""Pictures of a training and of what came of it."""
+
+import numpy as np
+
+from bertnp.plotting.style import PAGE_WIDTH, SERIES, SHADES, picture
+
+NAMES = {
+    "accuracy": "accuracy", "f1": "F1", "f1_macro": "F1 (macro)", "matthews": "Matthews' correlation",
+    "pearson": "Pearson's correlation", "spearman": "Spearman's correlation", "rmse": "root mean squared error",
+}  # fmt: skip
+MOST_NUMBERS = 20  # classes up to which the cells of a confusion matrix are written out
+
+
+def learning_curve(metrics, path):
+    """Draw training and held-out loss, and the held-out metrics, against the epochs.
+
+    metrics: a trainer's record, the contents of metrics.json   path: of the PNG
+    """
+    epochs = metrics["epochs"]
+    x = [epoch["epoch"] for epoch in epochs]
+    held_out = [epoch["held_out"] for epoch in epochs if epoch["held_out"]]
+    every = {"markevery": -(-len(x) // 10)}
+    best = metrics["best"]["epoch"] if held_out and metrics["best"] else None
+    with picture(path, PAGE_WIDTH if held_out else PAGE_WIDTH / 2) as figure:
+        panels = figure.subplots(1, 2 if held_out else 1, squeeze=False)[0]
+        panels[0].plot(x, [epoch["train_loss"] for epoch in epochs], label="training", **SERIES[0], **every)
+        if held_out:
+            panels[0].plot(x, [scores["loss"] for scores in held_out], label="held out", **SERIES[1], **every)
+            for series, name in zip(SERIES, [n for n in held_out[0] if n not in ("loss", "rmse")], strict=False):
+                values = [np.nan if scores[name] is None else scores[name] for scores in held_out]
+                panels[1].plot(x, values, label=NAMES.get(name, name), **series, **every)
+            panels[1].set(title="metrics on held-out texts", ylabel="value", xlabel="epoch")
+        panels[0].set(title="loss", ylabel="mean loss per example", xlabel="epoch")
+        panels[0].set_ylim(bottom=0)
+        for axes in panels:
+            axes.set_xticks(_few(x))
+            axes.set_xlim(x[0] - 0.25, x[-1] + 0.25)
+            if best is not None:
+                axes.axvline(best, color="#888888", linewidth=0.8, zorder=0, label=f"best epoch ({best})")
+            axes.legend(fontsize=8)
+
+
+def confusion_matrix(matrix, labels, path):
+    """Draw how many examples of each class were predicted as which.
+
+    matrix: (C, C) counts, a row for each true class   labels: the names of the classes   path: of the PNG
+    """
+    matrix = np.asarray(matrix)
+    C = len(matrix)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    size = min(PAGE_WIDTH, max(3.4, 1.6 + 0.5 * C))
+    with picture(path, size, size * 0.86) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
+        axes.grid(False)
+        names = [_short(label) for label in labels]
+        small = max(4.0, min(9.0, 190 / C))
+        axes.set_xticks(range(C), names, rotation=90 if C > 4 or max(map(len, names)) > 8 else 0, fontsize=small)
+        axes.set_yticks(range(C), names, fontsize=small)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        if C <= MOST_NUMBERS:
+            for i in range(C):
+                for j in range(C):
+                    text = f"{matrix[i, j]:,}" + (f"\n{shares[i, j]:.0%}" if C <= 8 else "")
+                    colour = "white" if shares[i, j] > 0.55 else "black"
+                    axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=min(9.0, 100 / C))
+        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.85)
+
+
+def predicted_against_true(labels, predicted, path):
+    """Draw the numbers a regression predicted against the true ones.
+
+    labels, predicted: (n,) numbers   path: of the PNG
+    """
+    labels, predicted = np.asarray(labels), np.asarray(predicted).reshape(-1)
+    low, high = min(labels.min(), predicted.min()), max(labels.max(), predicted.max())
+    margin = 0.05 * (high - low) or 1.0
+    ends = [low - margin, high + margin]
+    with picture(path, 3.8, 3.6) as figure:
+        axes = figure.subplots()
+        axes.plot(ends, ends, color="#888888", linestyle="--", linewidth=1.0, label="predicted = true")
+        alpha = 0.6 if len(labels) < 500 else 0.25
+        axes.plot(labels, predicted, linestyle="none", marker="o", color=SERIES[1]["color"], alpha=alpha, mew=0,
+                  label=f"{len(labels):,} held-out texts")  # fmt: skip
+        axes.set(xlabel="true value", ylabel="predicted value", xlim=ends, ylim=ends, aspect="equal")
+        axes.legend(fontsize=8)
+
+
+def _few(numbers, most=10):
+    """At most so many of the numbers, evenly chosen, to write along an axis."""
+    return numbers[:: -(-len(numbers) // most)]
+
+
+def _short(label, most=18):
+    return label if len(label) <= most else label[: most - 1] + "…"
