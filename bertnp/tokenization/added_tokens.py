@@ -40,7 +40,8 @@ class AddedToken:
 class AddedTokens:
     """The added tokens over a base vocabulary (token -> id), and where they are in a text.
 
-    The longest token at the leftmost place wins. Tokens that the vocabulary has keep their id, others are appended.
+    The longest token at the leftmost place wins. Tokens that the vocabulary has keep their id, others are
+    numbered from its highest id on.
     """
 
     def __init__(self, vocabulary, normalizer):
@@ -49,9 +50,9 @@ class AddedTokens:
         self.ids = {}  # content -> id
         self.by_id = {}  # id -> AddedToken, the one last added
         self.special = set()
-        self._next_id = len(vocabulary)
-        self._to_find = []  # each token as it was first added: that decides whether it is found raw or normalized
-        self._raw = self._normalized = (None, {})
+        self._normalized_contents = {}  # id -> normalized content
+        self._next_id = max(vocabulary.values()) + 1
+        self._raw = self._normalized = _Finder({})
 
     def add(self, tokens):
         """Add AddedTokens (settled); return how many of them said anything new."""
@@ -60,36 +61,35 @@ class AddedTokens:
             if not token.content or self.by_id.get(self.ids.get(token.content)) == token:
                 continue
             new += 1
-            if token.special and token.content not in self.special:
+            if token.special:
                 self.special.add(token.content)
-                self._to_find.append(token)
-            elif token.content not in self.special:
-                self._to_find.append(token)
             identity = self.ids.get(token.content, self.vocabulary.get(token.content))
             if identity is None:
                 identity = self._next_id
             self._next_id = max(self._next_id, identity + 1)
             self.ids[token.content] = identity
             self.by_id[identity] = token
-        # Where one content was added twice, the special one counts, and among equals the first.
-        ordered = sorted(self._to_find, key=lambda token: not token.special)
-        self._raw = self._finder((token.content, token.content) for token in ordered if not token.normalized)
-        self._normalized = self._finder(
-            (self.normalizer(token.content), token.content) for token in ordered if token.normalized
-        )
+            if token.normalized:
+                self._normalized_contents[identity] = self.normalizer(token.content)
+        raw = {token.content: identity for identity, token in self.by_id.items() if not token.normalized}
+        normalized = [identity for identity, token in self.by_id.items() if token.normalized]
+        self._raw = _Finder(raw)
+        self._normalized = _Finder({self._normalized_contents[identity]: identity for identity in normalized})
         return new
 
-    @property
-    def any_normalized(self):
-        return self._normalized[0] is not None
+    def token(self, identity):
+        """The added token with this id as text, in its normalized form if it has one; None if there is none."""
+        if identity in self._normalized_contents:
+            return self._normalized_contents[identity]
+        return self.by_id[identity].content if identity in self.by_id else None
 
     def split(self, text, normalized=False, skip_special=False):
         """Cut `text` at the added tokens: yield (id, start, stop), with id None for the stretches between them."""
-        pattern, ids = self._normalized if normalized else self._raw
+        finder = self._normalized if normalized else self._raw
         done = 0
-        for match in pattern.finditer(text) if pattern else ():
+        for match in finder.pattern.finditer(text) if finder.ids else ():
             start, stop = match.span()
-            identity = ids[match.group()]
+            identity = finder.ids[match.group()]
             token = self.by_id[identity]
             if skip_special and token.content in self.special:
                 continue
@@ -110,13 +110,13 @@ class AddedTokens:
         """The list that tokenizer.json keeps."""
         return [{"id": identity, **asdict(token)} for identity, token in sorted(self.by_id.items())]
 
-    def _finder(self, patterns):
-        ids = {}
-        for pattern, content in patterns:
-            if pattern:
-                ids.setdefault(pattern, self.ids[content])
-        longest_first = sorted(ids, key=len, reverse=True)
-        return (re.compile("|".join(map(re.escape, longest_first))) if ids else None), ids
+
+class _Finder:
+    """A pattern that finds the longest of some strings at the leftmost place, and the id of each."""
+
+    def __init__(self, ids):
+        self.ids = {string: identity for string, identity in ids.items() if string}
+        self.pattern = re.compile("|".join(map(re.escape, sorted(self.ids, key=len, reverse=True))))
 
 
 def _is_word(character):

@@ -314,8 +314,8 @@ class BertTokenizer:
     def _token(self, identity):
         if identity < 0:
             raise ValueError(f"{identity} is no token id: ids are not negative")
-        added = self._added.by_id.get(identity)
-        return added.content if added else self._base_tokens.get(identity)
+        added = self._added.token(identity)
+        return self._base_tokens.get(identity) if added is None else added
 
     # ---- text to ids -----------------------------------------------------------------------------------------------
 
@@ -740,9 +740,9 @@ def _rows(text, text_pair, is_split_into_words):
 
     is_batch = isinstance(text, (list, tuple)) and not (is_split_into_words and is_text(text))
     if not is_batch:
-        # An empty second text counts as none, unlike in a batch: so it is in transformers.
-        second = checked(text_pair, "text_pair") if text_pair or not isinstance(text_pair, (str, list, tuple)) else None
-        return [(checked(text, "text"), second)], False
+        first, second = checked(text, "text"), None if text_pair is None else checked(text_pair, "text_pair")
+        # An empty second text counts as none here, but not in a batch: so it is in transformers.
+        return [(first, second or None)], False
     if text_pair is not None:
         if not isinstance(text_pair, (list, tuple)) or len(text_pair) != len(text):
             count = f"{len(text_pair)} texts" if isinstance(text_pair, (list, tuple)) else repr(text_pair)[:60]

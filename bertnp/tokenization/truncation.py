@@ -11,6 +11,8 @@ def kept_lengths(first, second, room, strategy, tie="second"):
     excess = first + (second or 0) - room
     if excess <= 0:
         return first, second
+    if room == 0:
+        return 0, None if second is None else 0
     if strategy == "only_second" and second is None:
         raise ValueError("truncation='only_second' needs a second text, and there is none")
     if strategy == "longest_first" and second is None:
