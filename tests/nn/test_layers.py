@@ -113,6 +113,26 @@ def differences(layer, arguments, dy):
     return slope(layer.buffer.data), slope(x) if x.dtype.kind == "f" else None
 
 
+FORMULAS = {
+    "Linear batch": lambda layer, x: F.linear(x, layer.weight.data, layer.bias.data),
+    "LayerNorm": lambda layer, x: F.layer_norm(x, layer.weight.data, layer.bias.data, 1e-12)[0],
+    "LayerNorm with a large eps": lambda layer, x: F.layer_norm(x, layer.weight.data, layer.bias.data, 0.1)[0],
+    "Embedding": lambda layer, ids: F.embedding(ids, layer.weight.data),
+    "Dropout": lambda layer, x, draw: F.dropout(x, kept, 0.25),
+    "Dropout of nothing": lambda layer, x, draw: x,
+    "CrossEntropyLoss": lambda layer, logits, labels: F.cross_entropy(logits, labels, -100, 0.0)[0],
+    "CrossEntropyLoss with options": lambda layer, logits, labels: F.cross_entropy(logits, labels, 0, 0.1)[0],
+    "BinaryCrossEntropyLoss": lambda layer, logits, targets: F.binary_cross_entropy(logits, targets),
+    "MeanSquaredErrorLoss": lambda layer, x, targets: F.mean_squared_error(x, targets),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_forward_is_the_formula(name):
+    layer, arguments = build(name)
+    np.testing.assert_array_equal(layer(*arguments), FORMULAS[name](layer, *arguments))
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradients_are_those_of_central_differences(name, device):
     host, host_arguments = build(name)
