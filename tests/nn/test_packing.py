@@ -97,6 +97,12 @@ def test_masks_are_a_function_of_their_key():
             assert 0.3 < (one == other).mean() < 0.75, "no two alike"
 
 
+def test_masks_never_change():
+    """A training that goes on from a checkpoint, on another computer or NumPy, drops what it would have dropped."""
+    kept = streams(seed=3, step=4).keep(0.5, (24,), site=1, example=2)
+    assert "".join(str(int(k)) for k in kept) == "001111001100110000111010"
+
+
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.9])
 def test_rates(p):
     kept = streams().keep(p, (500, 401), 0, 0)
