@@ -159,17 +159,20 @@ def decode_lines(data, source):
 
     Raises ValueError naming the line where the bytes are no UTF-8.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{source}, line {line}: not UTF-8 (byte {data[error.start]:#04x}); save the file as UTF-8"
-        ) from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [decode_line(line, source, number) for number, line in enumerate(data.split(b"\n"), 1)]
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
+
+
+def decode_line(line, source, number):
+    """One line of bytes as text, without its end, and without the mark that some editors put before the first."""
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        wrong = f"byte {line[error.start]:#04x}"
+        raise ValueError(f"{source}, line {number}: not UTF-8 ({wrong}); save the file as UTF-8") from None
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def guess_format(lines):

@@ -1,4 +1,4 @@
-"""What happens beside training: progress, lines, pictures. Callbacks look on; they change nothing."""
+"""What happens beside training: progress, lines, pictures. Callbacks look on; they may add to the record."""
 
 import sys
 

@@ -178,9 +178,9 @@ class Trainer:
             streams.hold, streams.first_example = before
             self.model.eval()
             self.restore_best()
+            self._call("end")
             if self.record["epochs"]:
                 self.write_record()
-            self._call("end")
         return self.record
 
     def train_epoch(self):

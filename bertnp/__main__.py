@@ -1,0 +1,6 @@
+"""`python -m bertnp` is `bertnp`."""
+
+from bertnp.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""Classes, with their probabilities, or numbers for texts."""
+
+import numpy as np
+
+import bertnp.functional as F
+from bertnp.backend import to_numpy
+from bertnp.data import batches_by_length, encode_texts
+from bertnp.models.heads import BertForSequenceClassification
+from bertnp.nn import inference
+from bertnp.tokenization import BertTokenizer
+
+
+class TextClassifier:
+    """Predicts the class of each text (or pair), or the number, with a model that was fine-tuned for it.
+
+        classify = TextClassifier.from_pretrained(folder)
+        classify(["I love you.", "I hate you."])
+        # [{"label": "positive", "score": 0.98, "scores": {"negative": 0.02, "positive": 0.98}}, ...]
+
+    Scores are softmax(logits) for one class out of several; σ(logits) where several may hold at once, or where there
+    is but one label; and the logits themselves where a number is predicted (problem_type "regression").
+
+    model: BertForSequenceClassification   tokenizer: BertTokenizer   batch_size: texts put through the model together
+    max_length: longer texts are cut to so many tokens; None: what model and tokenizer allow
+    """
+
+    def __init__(self, model, tokenizer, max_length=None, batch_size=32):
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        self.model = model
+        self.tokenizer = tokenizer
+        check_vocabulary(model.config, tokenizer)
+        self.max_length = longest_input(model.config, tokenizer, max_length)
+        self.batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(cls, folder_or_name, *, max_length=None, batch_size=32, **options):
+        """A classifier from the folder of a fine-tuned model, or a published one's name.
+
+        options: see `BertForSequenceClassification.from_pretrained`
+
+        Raises ValueError where the files hold no trained classifier.
+        """
+        tokenizer = BertTokenizer.from_pretrained(folder_or_name)
+        model = BertForSequenceClassification.from_pretrained(folder_or_name, **options)
+        if not is_trained_classifier(model):
+            raise ValueError(
+                f"{folder_or_name} holds no trained classifier (there is no classifier.weight in it): fine-tune first"
+            )
+        return cls(model, tokenizer, max_length, batch_size)
+
+    @property
+    def labels(self):
+        """The names of the classes, in their order."""
+        return [str(self.model.config.id2label[number]) for number in range(self.model.config.num_labels)]
+
+    @property
+    def kind(self):
+        """What the model predicts: "regression", "multi_label_classification" or "single_label_classification"."""
+        config = self.model.config
+        if config.problem_type is not None:
+            return config.problem_type
+        return "multi_label_classification" if config.num_labels == 1 else "single_label_classification"
+
+    def __call__(self, texts, pairs=None):
+        """For each text, in their order: {"label", "score", "scores": {label: score}}; one text gives one of them.
+
+        Of a model that predicts a number, "score" is that number.
+        """
+        if isinstance(texts, str):
+            return self([texts], None if pairs is None else [pairs])[0]
+        scores = self.scores(encode_texts(self.tokenizer, texts, pairs, max_length=self.max_length))
+        labels = self.labels
+        results = []
+        for row in scores:
+            best = int(row.argmax())
+            named = {label: float(score) for label, score in zip(labels, row, strict=True)}
+            results.append({"label": labels[best], "score": float(row[best]), "scores": named})
+        return results
+
+    def scores(self, examples):
+        """The scores of texts already encoded, (n, C), in their order, on the host."""
+        scores = np.zeros((len(examples), self.model.config.num_labels), self.model.dtype)
+        with inference():
+            for rows in batches_by_length(examples.lengths, self.batch_size):
+                logits = self.model(**examples.batch(rows)).logits
+                if self.kind == "single_label_classification":
+                    logits = F.softmax(logits)
+                elif self.kind == "multi_label_classification":
+                    logits = F.sigmoid(logits)
+                scores[rows] = to_numpy(logits)
+        return scores
+
+
+def longest_input(config, tokenizer, max_length=None):
+    """How many tokens a text may have: what is asked for, else what model and tokenizer allow.
+
+    Raises ValueError if more is asked for than the model has positions.
+    """
+    if max_length is None:
+        return min(config.max_position_embeddings, tokenizer.model_max_length)
+    if max_length > config.max_position_embeddings:
+        raise ValueError(f"max_length: {max_length} tokens are more than the model's {config.max_position_embeddings} "
+                         "positions (max_position_embeddings)")  # fmt: skip
+    return max_length
+
+
+def check_vocabulary(config, tokenizer):
+    """ValueError where the tokenizer knows more tokens than the model has embeddings for."""
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, but the model only {config.vocab_size} "
+                         "(vocab_size): they don't belong together")  # fmt: skip
+
+
+def is_trained_classifier(model):
+    """Whether the classifier's weights came from the files the model was loaded from."""
+    report = model.load_report
+    return report is None or not any(name.startswith("classifier.") for name in
+                                     (*report.newly_initialised, *report.wrong_shape))  # fmt: skip
