@@ -7,10 +7,21 @@ found by walking the attributes. Inside the encoder activations are rows of kept
 import numpy as np
 
 import bertnp.functional as F
-from bertnp.backend import to_numpy
+from bertnp.backend import as_array, is_array, to_numpy
 from bertnp.models.output import ModelOutput
 from bertnp.models.pretrained import PreTrainedModel
-from bertnp.nn import Activation, Dropout, DropoutStreams, Embedding, LayerNorm, Linear, Module, Packing, SelfAttention
+from bertnp.nn import (
+    Activation,
+    Dropout,
+    DropoutStreams,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Module,
+    Packing,
+    SelfAttention,
+    is_inference,
+)
 
 
 class BertEmbeddings(Module):
@@ -204,12 +215,12 @@ class Batch:
     def __init__(self, model, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, also=None):
         """also: (B, S) truth values of positions to keep though they are padding, or True for all."""
         config = model.config
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give either input_ids or inputs_embeds")
+        one_of(input_ids, inputs_embeds)
         if input_ids is not None:
             input_ids = whole_numbers("input_ids", input_ids, 2, config.vocab_size, "vocab_size")
             B, S = input_ids.shape
         else:
+            inputs_embeds = floats("inputs_embeds", inputs_embeds, model)
             if inputs_embeds.ndim != 3 or inputs_embeds.shape[-1] != config.hidden_size:
                 expected = f"(B, S, {config.hidden_size})"
                 raise ValueError(f"inputs_embeds: expected shape {expected}, got {tuple(inputs_embeds.shape)}")
@@ -225,8 +236,9 @@ class Batch:
             position_ids = np.arange(S)
         token_type_ids = np.zeros((1, 1), int) if token_type_ids is None else token_type_ids
         token_type_ids = whole_numbers("token_type_ids", token_type_ids, 2, config.type_vocab_size, "type_vocab_size")
-        position_ids = np.atleast_2d(to_numpy(position_ids))
-        position_ids = whole_numbers("position_ids", position_ids, 2, config.max_position_embeddings, "positions")
+        position_ids = np.atleast_2d(host_array("position_ids", position_ids))
+        limit = config.max_position_embeddings
+        position_ids = whole_numbers("position_ids", position_ids, 2, limit, "max_position_embeddings")
         mask = key_mask(attention_mask, B, S)
         keep = np.ones((B, S), bool)
         if mask is not None and mask.ndim == 2 and also is not True:
@@ -242,6 +254,35 @@ class Batch:
         self.positions = broadcast("position_ids", position_ids, (B, S)).reshape(-1)[packing.rows]
 
 
+def one_of(input_ids, inputs_embeds):
+    """Whichever of the two is given; ValueError unless it is just one."""
+    if (input_ids is None) == (inputs_embeds is None):
+        raise ValueError("give either input_ids or inputs_embeds")
+    return input_ids if inputs_embeds is None else inputs_embeds
+
+
+def leading_shape(input_ids, inputs_embeds):
+    """(B, S) of the inputs"""
+    given = one_of(input_ids, inputs_embeds)
+    return tuple((given if is_array(given) else host_array("input_ids", given)).shape[:2])
+
+
+def host_array(name, values):
+    """`values` as an array on the host; ValueError for lists of unequal lengths."""
+    try:
+        return to_numpy(values)
+    except ValueError:
+        raise ValueError(f"{name}: expected rows of one length, got lists of unequal lengths: pad them") from None
+
+
+def floats(name, values, model):
+    """`values` beside the model's weights, in their float type; TypeError where they are no numbers."""
+    values = values if is_array(values) else host_array(name, values)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected numbers, got {values.dtype}")
+    return as_array(values, like=model.buffer.data, dtype=model.dtype)
+
+
 def broadcast(name, array, shape):
     try:
         return np.broadcast_to(array, shape)
@@ -251,7 +292,7 @@ def broadcast(name, array, shape):
 
 def whole_numbers(name, values, ndim, limit, limit_name):
     """The host array of integers in 0..limit-1 that `values` is; ValueError or TypeError naming what it is not."""
-    values = to_numpy(values)
+    values = host_array(name, values)
     if values.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} dimensions, got shape {values.shape}")
     if values.dtype.kind not in "iu":
@@ -266,7 +307,7 @@ def key_mask(attention_mask, B, S):
     """The attention mask as truth values, (B, S) or (B, S, S), or None where there is none."""
     if attention_mask is None:
         return None
-    mask = to_numpy(attention_mask)
+    mask = host_array("attention_mask", attention_mask)
     if mask.shape not in ((B, S), (B, S, S)):
         raise ValueError(f"attention_mask: expected shape {(B, S)} or {(B, S, S)}, got {mask.shape}")
     if not ((mask == 0) | (mask == 1)).all():
@@ -317,7 +358,7 @@ class BertPreTrainedModel(PreTrainedModel):
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         h, pooled, extras = self.trunk.encode_rows(batch, output_hidden_states, output_attentions)
-        if self.training and not self.dropout_streams.hold:
+        if self.training and not is_inference() and not self.dropout_streams.hold:
             self.dropout_streams.step += 1
         return h, pooled, batch.packing, extras
 
@@ -326,8 +367,11 @@ class BertPreTrainedModel(PreTrainedModel):
 
         The masked-word head's output weights and bias, where there are any, follow. Returns self.
         """
-        if not isinstance(vocab_size, (int, np.integer)) or vocab_size < 1:
+        if not isinstance(vocab_size, (int, np.integer)) or isinstance(vocab_size, bool) or vocab_size < 1:
             raise ValueError(f"vocab_size: expected a positive whole number, got {vocab_size!r}")
+        pad_token_id = self.config.pad_token_id
+        if pad_token_id is not None and vocab_size <= pad_token_id:
+            raise ValueError(f"vocab_size: {vocab_size} would drop the padding word, pad_token_id {pad_token_id}")
         parameters = self.vocabulary_parameters()
         old = [to_numpy(parameter.data).copy() for parameter in parameters]
         self.config.vocab_size = int(vocab_size)
@@ -392,6 +436,8 @@ class BertModel(BertTrunk, BertPreTrainedModel):
         """Add to every gradient, from those of the outputs (B, S, H) and (B, H); returns the embeddings', (B, S, H)."""
         if dlast_hidden_state is None and dpooler_output is None:
             raise self.no_loss()
+        if dpooler_output is not None and self.pooler is None:
+            raise ValueError("dpooler_output: this model has no pooler")
         (packing,) = self.saved()
         dh = None if dlast_hidden_state is None else packing.unpad(dlast_hidden_state) * scale
         dpooled = None if dpooler_output is None else dpooler_output * scale

@@ -6,8 +6,8 @@ Losses and names are those of transformers; labels are host integers, -100 where
 import numpy as np
 
 import bertnp.functional as F
-from bertnp.backend import array_module, as_array, is_array, to_numpy
-from bertnp.models.bert import BertPreTrainedModel, BertTrunk
+from bertnp.backend import array_module, as_array, is_array
+from bertnp.models.bert import BertPreTrainedModel, BertTrunk, host_array, leading_shape, one_of
 from bertnp.models.output import ModelOutput, WhenRead
 from bertnp.nn import (
     Activation,
@@ -28,7 +28,7 @@ IGNORED = -100
 
 def class_labels(name, labels, shape, classes):
     """Host integers of the given shape, each a class or -100; ValueError or TypeError naming what they are not."""
-    labels = to_numpy(labels)
+    labels = host_array(name, labels)
     if labels.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {labels.shape}")
     if labels.dtype.kind not in "iu":
@@ -110,8 +110,7 @@ class MaskedWords(BertPreTrainedModel):
         """The labels, checked, and which positions to keep for their sake; (None, None) without labels."""
         if labels is None:
             return None, None
-        shape = np.shape(input_ids) if inputs_embeds is None else tuple(inputs_embeds.shape[:2])
-        labels = class_labels("labels", labels, shape, self.config.vocab_size)
+        labels = class_labels("labels", labels, leading_shape(input_ids, inputs_embeds), self.config.vocab_size)
         return labels, labels != IGNORED
 
     def masked_word_loss(self, h, packing, labels):
@@ -288,7 +287,8 @@ class BertForNextSentencePrediction(Classifier):
         _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
         logits, loss = self.cls.seq_relationship(pooled), None
         if labels is not None:
-            loss = self.criterion(logits, class_labels("labels", np.reshape(labels, -1), (packing.B,), 2))
+            labels = host_array("labels", labels).reshape(-1)
+            loss = self.criterion(logits, class_labels("labels", labels, (packing.B,), 2))
         self.save(packing, loss is not None)
         return ModelOutput(loss=loss, logits=logits, **extras)
 
@@ -330,7 +330,7 @@ class BertForSequenceClassification(Classifier):
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
         _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
         logits = self.classifier(self.dropout(pooled, packing.draw_sequences(pooled.shape[-1])))  # (B, C)
-        loss = None if labels is None else self.loss(logits, to_numpy(labels))
+        loss = None if labels is None else self.loss(logits, host_array("labels", labels))
         self.save(packing, loss is not None)
         return ModelOutput(loss=loss, logits=logits, **extras)
 
@@ -399,12 +399,17 @@ class BertForMultipleChoice(Classifier):
         output_hidden_states=None,
     ):
         """labels: (B,), the place of the right choice"""
-        inputs = [input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds]
-        inputs = [x if x is None or is_array(x) else np.asarray(x) for x in inputs]
-        leading = inputs[4] if inputs[0] is None else inputs[0]
-        if leading is None or leading.ndim < 3:
-            shape = None if leading is None else leading.shape
-            raise ValueError(f"input_ids: expected (B, C, S), the choices of each example, got shape {shape}")
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+            "inputs_embeds": inputs_embeds,
+        }
+        inputs = [x if x is None or is_array(x) else host_array(name, x) for name, x in inputs.items()]
+        leading = one_of(inputs[0], inputs[4])
+        if leading.ndim < 3:
+            raise ValueError(f"input_ids: expected (B, C, S), the choices of each example, got shape {leading.shape}")
         C = leading.shape[1]
         inputs = [x if x is None else x.reshape(-1, *x.shape[2:]) for x in inputs]  # (B·C, S)
         _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
@@ -450,8 +455,7 @@ class BertForTokenClassification(Classifier):
         """labels: (B, S) classes, -100 where there is none"""
         also = None
         if labels is not None:
-            shape = np.shape(input_ids) if inputs_embeds is None else tuple(inputs_embeds.shape[:2])
-            labels = class_labels("labels", labels, shape, self.config.num_labels)
+            labels = class_labels("labels", labels, leading_shape(input_ids, inputs_embeds), self.config.num_labels)
             also = labels != IGNORED
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
         h, _, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also)
@@ -524,7 +528,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
 
 def span_labels(name, positions, packing):
     """Positions (B,) as labels for a softmax over S places: those past the end have none."""
-    positions = to_numpy(positions).reshape(-1)
+    positions = host_array(name, positions).reshape(-1)
     if positions.shape != (packing.B,):
         raise ValueError(f"{name}: expected shape {(packing.B,)}, got {positions.shape}")
     if positions.dtype.kind not in "iu":
