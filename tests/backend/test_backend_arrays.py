@@ -68,6 +68,7 @@ def test_host_integers_and_truth_values_may_stand_beside_device_arrays():
     ids, mask = np.arange(3), np.ones(3, bool)
     assert backend_of(ids, on_device, mask) is STRICT
     assert backend_of(on_device, None, 1.0, ids) is STRICT
+    assert backend_of(ids.astype(np.uint8), on_device) is STRICT
     assert backend_of(ids, mask) is HOST
     assert backend_of(ids, x) is HOST
     assert backend_of(STRICT.asarray(ids), on_device) is STRICT
