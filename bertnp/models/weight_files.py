@@ -103,7 +103,6 @@ class WeightFiles:
 
     def __exit__(self, *exception):
         self._opened.close()
-        self._files = {}
 
     @property
     def names(self):

@@ -406,7 +406,9 @@ def test_cut_off_files(form, tmp_path):
     """Cut anywhere, a file is refused; none is read as if it were whole."""
     data = made(form, {"a": tensor(), "b": tensor(shape=(6,), stride=(1,))})
     for length in range(len(data)):
-        assert refusal(write(tmp_path, data[:length]))
+        with pytest.raises(ValueError):  # on opening, before anything is read from it
+            TorchFile(write(tmp_path, data[:length]))
+        assert refusal(tmp_path / "pytorch_model.bin")
     assert list(read(write(tmp_path, data))) == ["a", "b"]
 
 
@@ -420,6 +422,8 @@ def test_compressed_entries_are_refused(tmp_path):
     zeros = {"0": bytes(4 * 10**6)}
     data = zip_file({"a": tensor(shape=(10**6,), stride=(1,), elements=10**6)}, zeros, compression=zipfile.ZIP_DEFLATED)
     assert len(data) < 10_000
+    assert "is compressed" in refusal(write(tmp_path, data))
+    data = zip_file({"a": tensor()}, {"0": SIX.tobytes()}, compression=zipfile.ZIP_BZIP2)
     assert "is compressed" in refusal(write(tmp_path, data))
 
 
