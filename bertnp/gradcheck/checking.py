@@ -35,10 +35,10 @@ FULL_SCAN = 4096  # tensors up to this size are looked at as a whole where one o
 
 
 class Failure(Exception):
-    """A test of the check has failed: its name, and what to say."""
+    """A test of the check has failed: its name, and what to say (or a function that finds out what to say)."""
 
     def __init__(self, stage, sentence):
-        super().__init__(sentence)
+        super().__init__(stage)
         self.stage, self.sentence = stage, sentence
 
 
@@ -284,9 +284,13 @@ class Check:
         if self.known is not None and (self.mine is not None or self.error is not None):
             match = self.known.match(self.mine, self.error, failure.stage, self.g, self.inputs)
         sentence, mistake = match or (None, None)
-        if sentence and failure.stage in ("types", "shapes", "runs"):
+        if callable(failure.sentence):
+            sentence = sentence or failure.sentence()
+        elif sentence is None:
+            sentence = failure.sentence
+        elif failure.stage in ("types", "shapes", "runs"):
             sentence = f"{failure.sentence} {sentence}"
-        self.report.fail(failure.stage, sentence or failure.sentence, mistake)
+        self.report.fail(failure.stage, sentence, mistake)
 
     def test_runs(self):
         try:
@@ -486,8 +490,18 @@ class Check:
         wrong = [row for row in rows if row.verdict == "WRONG"]
         if wrong:
             stage = "coordinates" if any(row.error > row.allowed for row in wrong) else "directions"
-            context = SimpleNamespace(rows=rows, axes=self.axes, inputs=self.inputs, numbers=self.numbers)
-            raise Failure(stage, describe(wrong, context))
+            raise Failure(stage, lambda: self._describe(rows, wrong))
+
+    def _describe(self, rows, wrong):
+        """Look at the whole of what is wrong, and say what it looks like: fast first, slow to explain."""
+        for row in wrong:
+            rest = [place for place in np.ndindex(row.shape) if np.isnan(row.expected[place])]
+            if self.coords == "auto" and row.size > FULL_SCAN:
+                rest = [rest[i] for i in self.rng.choice(len(rest), FULL_SCAN // 4, replace=False)]
+            if not isinstance(self.coords, dict):
+                self._scan(row, row.name, self.double[row.name], rest)
+        context = SimpleNamespace(rows=rows, axes=self.axes, inputs=self.inputs, numbers=self.numbers)
+        return describe(wrong, context)
 
     def _double_value(self):
         """f in double precision, once, with a word where it does not stay so."""
@@ -548,13 +562,6 @@ class Check:
         self._scan(row, name, x, places)
         if row.error > row.allowed or astray:
             row.verdict = "WRONG"
-            if self.coords != "all" and x.size > row.checked:  # fast first, slow to explain
-                rest = [i for i in np.ndindex(x.shape) if np.isnan(row.expected[i])]
-                if x.size > FULL_SCAN:
-                    rest = [rest[i] for i in self.rng.choice(len(rest), FULL_SCAN // 4, replace=False)]
-                self._scan(row, name, x, rest)
-            if row.error <= row.allowed:
-                row.note = "; the elements looked at are right, a slope along a random direction is not"
         elif max(row.largest, np.nanmax(np.abs(row.expected), initial=0.0)) <= self._rounding() and row.checked:
             row.verdict = "zero"
         return row

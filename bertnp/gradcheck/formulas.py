@@ -6,7 +6,7 @@ import bertnp.functional  # noqa: F401  declares the formulas
 from bertnp.backend import to_numpy
 from bertnp.gradcheck.cases import cases, has_backward, on_device, output_names
 from bertnp.gradcheck.checking import SAME, SINGLE_RTOL, Check, _said
-from bertnp.gradcheck.mistakes import KnownMistakes, known_forward_mistakes
+from bertnp.gradcheck.recognition import KnownMistakes, known_forward_mistakes
 from bertnp.gradcheck.report import Report
 
 

@@ -15,10 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import bertnp.functional as F
-from bertnp.backend import to_numpy
 from bertnp.gradcheck.cases import backward_of
-
-MATCH = 1e-9  # numbers that agree so closely, of the largest, come from the same formula
 
 
 @dataclass(frozen=True)
@@ -987,97 +984,7 @@ def _adamw_inside(
     return parameter - step, mean, variance
 
 
-# recognising them
-
-
 def mistakes(formula=None):
     """All known mistakes, or those of one formula: its backwards first, then its forwards."""
     names = list(dict.fromkeys([*BACKWARD, *FORWARD])) if formula is None else [formula]
     return [mistake for name in names for mistake in (*BACKWARD.get(name, ()), *FORWARD.get(name, ()))]
-
-
-def same_numbers(mine, other, loose=MATCH):
-    """Do two answers come from the same formula? NaN counts as a number here."""
-    mine, other = np.asarray(mine), np.asarray(other)
-    if mine.shape != other.shape or (np.isnan(mine) != np.isnan(other)).any():
-        return False
-    size = max(np.nanmax(np.abs(other), initial=0.0), np.nanmax(np.abs(mine), initial=0.0))
-    return bool(np.nanmax(np.abs(mine - other), initial=0.0) <= loose * size)
-
-
-class KnownMistakes:
-    """The known mistakes of a case's formula, ready to be compared with an answer."""
-
-    def __init__(self, case):
-        self.case = case
-
-    def match(self, mine, error, stage, g, inputs):
-        """(sentence, label) of the mistakes that an answer shows, or None.
-
-        mine: the gradients by name, or None where the backward raised `error`   stage: the test that failed
-        """
-        known = BACKWARD.get(self.case.formula, ())
-        if error is None and mine is not None:
-            answers = {mistake: self._answer(mistake, g, inputs) for mistake in known}
-            return self._match_values(mine, answers, g, inputs, stage)
-        for mistake in known:
-            answer = self._answer(mistake, g, inputs)
-            if isinstance(answer, Exception) and _same_error(answer, error):
-                return mistake.sentence, mistake.label
-        return None
-
-    def _match_values(self, mine, answers, g, inputs, stage):
-        for mistake in answers:
-            if mistake.stage == stage:
-                return mistake.sentence, mistake.label
-        loose = 1e-4 if any(getattr(v, "dtype", None) == np.float32 for v in inputs.values()) else MATCH
-        right = self.case.backward(_like_loss(g), inputs)
-        wrong = [name for name in right if not same_numbers(mine[name], right[name], loose)]
-        answers = {mistake: answer for mistake, answer in answers.items() if isinstance(answer, dict)}
-        for mistake, answer in answers.items():
-            if wrong and all(same_numbers(mine[name], answer[name], loose) for name in right):
-                return mistake.sentence, mistake.label
-        found = {}  # more than one mistake at once: each tensor by itself
-        for name in wrong:
-            for mistake, answer in answers.items():
-                if same_numbers(mine[name], answer[name], loose):
-                    found.setdefault(mistake, []).append(name)
-                    break
-            else:
-                return None
-        if not found:
-            return None
-        return " Besides: ".join(m.sentence for m in found), ", ".join(m.label for m in found)
-
-    def _answer(self, mistake, g, inputs):
-        """The gradients a mistake gives, or the exception it raises."""
-        try:
-            copies = {name: v.copy() if isinstance(v, np.ndarray) else v for name, v in inputs.items()}
-            answer = self.case.backward(_like_loss(g), copies, mistake.plant())
-            return {name: np.array(to_numpy(value)) for name, value in answer.items()}
-        except Exception as error:
-            return error
-
-
-def _like_loss(g):
-    return float(g) if np.ndim(g) == 0 else np.array(g)
-
-
-def _same_error(one, other):
-    return type(one) is type(other) and str(one) == str(other)
-
-
-def known_forward_mistakes(case, mine, error):
-    """The known wrong forwards whose outputs (or whose exception) these are."""
-    found = []
-    for mistake in FORWARD.get(case.formula, ()):
-        try:
-            outputs = case.forward(case.arguments, mistake.plant())
-        except Exception as raised:
-            if error is not None and _same_error(raised, error):
-                found.append(mistake)
-            continue
-        if mine is not None and len(mine) == len(outputs):
-            if all(same_numbers(a, to_numpy(b)) for a, b in zip(mine, outputs, strict=True)):
-                found.append(mistake)
-    return found

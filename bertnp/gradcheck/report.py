@@ -1,6 +1,7 @@
 """What a check found, as text, as a dictionary and as a picture."""
 
 import math
+import textwrap
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +29,6 @@ class Row:
     worst: tuple = ()  # index of the largest error
     yours: np.ndarray = field(default=None, repr=False)
     expected: np.ndarray = field(default=None, repr=False)
-    note: str = ""
 
     @property
     def size(self):
@@ -43,7 +43,7 @@ class Row:
         return float(self.yours[self.worst]), float(self.expected[self.worst])
 
     def to_dict(self):
-        row = {name: getattr(self, name) for name in ("case", "name", "checked", "verdict", "note")}
+        row = {name: getattr(self, name) for name in ("case", "name", "checked", "verdict")}
         row |= {name: number(getattr(self, name)) for name in ("largest", "error", "allowed")}
         row["shape"] = list(self.shape)
         row["worst"] = None
@@ -80,7 +80,7 @@ class Report:
         return self.stage is None
 
     def fail(self, stage, sentence, mistake=None):
-        self.stage, self.sentence, self.mistake = stage, sentence, mistake
+        self.stage, self.sentence, self.mistake = stage, sentence[:1].upper() + sentence[1:], mistake
 
     def add(self, other):
         """Take over the rows, notes and the failure of another report."""
@@ -112,7 +112,7 @@ class Report:
         if self.ok:
             lines.append(" => ok: the backward is the derivative of the forward." if self.rows else " => ok")
         else:
-            lines.append(f" => {self.stage}: {self.sentence}")
+            lines += textwrap.wrap(f"{self.stage}: {self.sentence}", 100, initial_indent=" => ", subsequent_indent="    ")
         return "\n".join(lines)
 
     def _table(self):
@@ -132,7 +132,7 @@ class Report:
                 yours, expected = row.at_worst()
                 ratio = f"  ratio {yours / expected:.6g}" if expected else ""
                 place = ", ".join(str(int(i)) for i in row.worst)
-                yield f"   worst at [{place}]: yours {yours:+.6g}  expected {expected:+.6g}{ratio}{row.note}"
+                yield f"   worst at [{place}]: yours {yours:+.6g}  expected {expected:+.6g}{ratio}"
 
     def to_dict(self):
         """The report in plain Python values, ready for JSON."""

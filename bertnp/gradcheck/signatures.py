@@ -23,12 +23,17 @@ def describe(wrong, context):
         by_sentence.setdefault(_describe_one(row, context), []).append(row.name)
     parts = []
     for sentence, names in by_sentence.items():
-        subject = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-        parts.append(f"{'the gradients' if len(names) > 1 else 'the gradient'} of {subject} {sentence}")
+        parts.append(f"{_joined(names)}: the gradient {sentence}.")
     right = [row.name for row in context.rows if row.verdict != "WRONG"]
-    if right and len(right) <= 4:
-        parts.append(f"{', '.join(right)} {'is' if len(right) == 1 else 'are'} right")
-    return "; ".join(parts) + "."
+    if right:
+        parts.append(f"{_joined(right)}: right.")
+    return " ".join(parts)
+
+
+def _joined(names, most=4):
+    """Names as a reader says them: a, b and c."""
+    shown = names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} others"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def _describe_one(row, context):
@@ -42,8 +47,8 @@ def _describe_one(row, context):
     ratio = constant_ratio(yours, expected, row.allowed)
     if ratio is not None:
         return _ratio_sentence(ratio, row, context)
-    tests = (_is_another, _is_transposed, _wrong_rows, _is_shuffled, _lost_sum, _lost_constant) if whole else ()
-    for test in tests:
+    tests = (_is_another, _is_transposed, _wrong_rows, _is_shuffled, _wrong_zeros, _lost_sum, _lost_constant)
+    for test in tests if whole else ():
         sentence = test(row, context)
         if sentence:
             return sentence
@@ -156,6 +161,17 @@ def _listed(rows):
 def _is_shuffled(row, context):
     if row.yours.ndim > 1 and _near(np.sort(row.yours, axis=None), np.sort(row.expected, axis=None)):
         return "has the right numbers in wrong places: a reshape cannot swap axes, only a transpose can"
+
+
+def _wrong_zeros(row, context):
+    """Wrong only where the slope is 0, or only where yours is."""
+    off = np.abs(row.yours - row.expected) > row.allowed
+    if off.all() or not off.any():
+        return None
+    if np.abs(row.expected[off]).max() <= row.allowed:
+        return f"is not 0 in {off.sum()} of {off.size} elements that f does not depend on; all others are right"
+    if not row.yours[off].any():
+        return f"is 0 in {off.sum()} of {off.size} elements, where it should not be; all others are right"
 
 
 def _lost_sum(row, context):
