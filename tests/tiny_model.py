@@ -46,3 +46,10 @@ def toy_sentences(n, seed=0):
         very = "very " * rng.randrange(3)
         rows.append((f"the {rng.choice(THINGS)} was {very}{rng.choice(words)}", label))
     return rows
+
+
+def write_table(path, rows, header=("sentence", "label")):
+    """A TSV file of these rows; returns its path."""
+    lines = ["\t".join(map(str, row)) for row in [header, *rows]]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
