@@ -148,7 +148,7 @@ class PreTrainedModel(Module):
         parameters = dict(self.named_parameters())
         sources, unused = self._match(files, parameters)
         if not any(self._is_base(name) for name in sources):
-            some = ", ".join(files.names[:3]) or "none"
+            some = ", ".join(map(repr, files.names[:3])) or "none"
             raise ValueError(f"{files.folder}: its weights ({some} ...) are of another architecture: no tensor of "
                              f"{type(self).__name__}'s encoder is among them")  # fmt: skip
         report = LoadReport(type(self).__name__, str(files.folder), unused=unused)
@@ -237,6 +237,7 @@ def _read(files, name):
 
 def _listing(names, most=8):
     """'a is', 'a and b are', 'a, b, c and 5 more are'."""
+    names = [name if name.isprintable() else repr(name) for name in names]  # a file may hold any name
     if len(names) == 1:
         return f"{names[0]} is"
     if len(names) > most:

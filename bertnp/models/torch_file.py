@@ -128,17 +128,18 @@ class TorchFile:
         view = self._tensors[name]
         storage = view.storage
         stored = np.dtype("u2" if storage.type == "bfloat16" else storage.type).newbyteorder(self._byte_order)
-        if 0 in view.shape:
-            array = np.empty(view.shape, stored)
-        else:
-            try:
+        try:
+            if 0 in view.shape:
+                array = np.empty(view.shape, stored)
+            else:
                 data = self._read_storage(storage.key)
                 flat = np.frombuffer(data, stored, storage.elements, storage.first * stored.itemsize)[view.offset :]
-            except BROKEN as error:
-                raise ValueError(f"{self.path}: {name} can't be read: {_one_line(error)}") from None
-            # The place of the last element was checked on opening, so the strides stay inside `flat`.
-            strides = [step * stored.itemsize if n > 1 else 0 for n, step in zip(view.shape, view.stride, strict=True)]
-            array = np.lib.stride_tricks.as_strided(flat, view.shape, strides, writeable=False)
+                # The place of the last element was checked on opening, so the strides stay inside `flat`.
+                pairs = zip(view.shape, view.stride, strict=True)
+                steps = [step * stored.itemsize if n > 1 else 0 for n, step in pairs]
+                array = np.lib.stride_tricks.as_strided(flat, view.shape, steps, writeable=False)
+        except BROKEN as error:
+            raise ValueError(f"{self.path}: {_one_line(f'{name} cannot be read: {error}')}") from None
         if storage.type == "bfloat16":
             return (array.astype(np.uint32, order="C") << 16).view(np.float32)
         return array.astype(stored.newbyteorder("="), order="C")
@@ -161,14 +162,12 @@ class TorchFile:
         if byte_order not in (b"little", b"big"):
             raise ValueError(f"its byte order is {reprlib.repr(byte_order)}, expected little or big")
         self._byte_order = "<" if byte_order == b"little" else ">"
-
-        def storage_size(key):
-            if f"{top}data/{key}" not in entries:
-                raise ValueError(f"its storage {reprlib.repr(key)} is missing")
-            return entries[f"{top}data/{key}"].file_size
-
-        self._storage_size = storage_size
-        self._read_bytes = lambda key: self._zip.read(f"{top}data/{key}")
+        self._folder = f"{top}data/"
+        self._sizes = {
+            name.removeprefix(self._folder): entry.file_size
+            for name, entry in entries.items()
+            if name.startswith(self._folder)
+        }
         return run_pickle(io.BytesIO(self._zip.read(pickles[0])))
 
     def _open_legacy(self):
@@ -190,10 +189,10 @@ class TorchFile:
             raise ValueError("its list of storage keys is no list of strings")
 
         self._byte_order = "<"  # whatever the machine
-        places = {}
+        self._sizes, self._starts = {}, {}
         position = self._file.tell()
         for key in keys:
-            if key not in storages or key in places:
+            if key not in storages or key in self._sizes:
                 raise ValueError(f"its storage {reprlib.repr(key)} belongs to no tensor, or comes twice")
             self._file.seek(position)
             (elements,) = struct.unpack("<q", _read_exactly(self._file, 8))
@@ -202,26 +201,19 @@ class TorchFile:
             if elements < 0 or position + size > self._size:
                 raise ValueError(f"cut off: its storage {reprlib.repr(key)} should reach byte {position + size}, "
                                  f"but the file has {self._size}")  # fmt: skip
-            places[key] = (position, size)
+            self._sizes[key], self._starts[key] = size, position
             position += size
-
-        def storage_size(key):
-            if key not in places:
-                raise ValueError(f"its storage {reprlib.repr(key)} is missing")
-            return places[key][1]
-
-        def read_bytes(key):
-            self._file.seek(places[key][0])
-            return _read_exactly(self._file, places[key][1])
-
-        self._storage_size = storage_size
-        self._read_bytes = read_bytes
         return tensors
 
     def _read_storage(self, key):
         if self._last_read[0] != key:
             self._last_read = (None, None)  # lets go of the old one before the new one takes memory
-            self._last_read = (key, self._read_bytes(key))
+            if self._zip is not None:
+                data = self._zip.read(self._folder + key)
+            else:
+                self._file.seek(self._starts[key])
+                data = _read_exactly(self._file, self._sizes[key])
+            self._last_read = (key, data)
         return self._last_read[1]
 
     def _checked(self, tensors):
@@ -232,7 +224,9 @@ class TorchFile:
             if not isinstance(name, str) or not isinstance(view, TensorView):
                 raise ValueError(f"its entry {reprlib.repr(name)} is {_kind(view)}, expected a tensor under a name")
             storage = view.storage
-            size = self._storage_size(storage.key)
+            if storage.key not in self._sizes:
+                raise ValueError(f"its storage {reprlib.repr(storage.key)} is missing")
+            size = self._sizes[storage.key]
             if storage.whole * _itemsize(storage) != size:
                 raise ValueError(f"the storage of {name} has {size} bytes, expected {storage.whole} elements "
                                  f"of {_itemsize(storage)} bytes")  # fmt: skip

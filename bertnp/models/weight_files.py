@@ -144,7 +144,7 @@ class WeightFiles:
                     raise ValueError(f"{path}: {file_name!r} is not the name of a file beside it")
                 shards[file_name] = self._open(opened, kind, file_name)
             if name not in shards[file_name].names:
-                raise ValueError(f"{path}: {name} should be in {file_name}, but is not")
+                raise ValueError(f"{path}: {name!r} should be in {file_name}, but is not")
             self._files[name] = shards[file_name]
 
 

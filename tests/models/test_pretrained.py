@@ -312,7 +312,7 @@ def test_broken_indexes(tmp_path):
     index["weight_map"]["pooler.dense.bias"] = "model-00009-of-00009.safetensors"
     assert f"there is no file {tmp_path / 'model-00009-of-00009.safetensors'}" in refusal(json.dumps(index))
     index["weight_map"]["pooler.dense.bias"] = index["weight_map"]["embeddings.word_embeddings.weight"]
-    assert "pooler.dense.bias should be in model-00001" in refusal(json.dumps(index))
+    assert "'pooler.dense.bias' should be in model-00001" in refusal(json.dumps(index))
 
 
 # Names -----------------------------------------------------------------------------------------------------------
@@ -440,6 +440,17 @@ def test_the_report_is_seen_by_default(tmp_path):
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, encoding="utf-8", check=True)
     assert "classifier.weight and classifier.bias are newly initialised: fine-tune before you predict" in run.stderr
     assert run.stdout == ""
+
+
+def test_names_in_a_file_cannot_break_the_line(tmp_path, caplog):
+    make(BertModel).save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda arrays: arrays.update({"a\nb\x1b[31m": np.ones(1, np.float32)}))
+    BertModel.from_pretrained(tmp_path)
+    assert r"'a\nb\x1b[31m' is in the file but not used" in caplog.text
+    save_file({"a\nb": np.ones(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="are of another architecture") as caught:
+        BertModel.from_pretrained(tmp_path)
+    one_line(caught)
 
 
 def test_a_missing_layer(tmp_path, caplog):

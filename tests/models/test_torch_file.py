@@ -366,6 +366,8 @@ def test_strides_of_single_elements_do_not_matter(tmp_path):
     same(read(write(tmp_path, made("zip", {"a": view}))), {"a": SIX[None]})
     empty = tensor(shape=(0, 2**20), stride=(2**62, 2**62))
     assert read(write(tmp_path, made("zip", {"a": empty})))["a"].shape == (0, 2**20)
+    too_large = tensor(shape=(0, 2**62, 2**62), stride=(1, 1, 1))
+    assert "a? cannot be read" in refusal(write(tmp_path, made("zip", {"a\x1b": too_large})))
 
 
 def test_storages_of_the_wrong_length(tmp_path):
@@ -415,7 +417,7 @@ def test_cut_off_files(form, tmp_path):
 def test_a_changed_storage_is_noticed_in_a_zip(tmp_path):
     data = bytearray(made("zip", {"a": tensor()}))
     data[data.index(SIX.tobytes()) + 5] ^= 1
-    assert "a can't be read: Bad CRC-32" in refusal(write(tmp_path, bytes(data)))
+    assert "a cannot be read: Bad CRC-32" in refusal(write(tmp_path, bytes(data)))
 
 
 def test_compressed_entries_are_refused(tmp_path):
