@@ -32,6 +32,9 @@ class EncodedText:
     def details(self):
         return self._describe()
 
+    def __getstate__(self):  # a copy or a pickle takes the answers along, not the tokenizer
+        return {"ids": self.ids, "details": self.details}
+
 
 def outside_text(token, identity, count=1):
     """Tokens that stand for no part of a text: [CLS], [SEP], [PAD]."""

@@ -299,10 +299,10 @@ class BertTokenizer:
 
     def convert_tokens_to_ids(self, tokens):
         """Id of a token, or ids of several; an unknown token gets the id of unk_token."""
-        if isinstance(tokens, str):
-            unknown = self._vocabulary[self.unk_token] if self.unk_token in self._vocabulary else None
-            return self._added.ids.get(tokens, self._vocabulary.get(tokens, unknown))
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+        if not isinstance(tokens, str):
+            return [self.convert_tokens_to_ids(token) for token in tokens]
+        identity = self._id(tokens)
+        return self._id(self.unk_token) if identity is None else identity
 
     def convert_ids_to_tokens(self, ids, skip_special_tokens=False):
         """Token of an id, or tokens of several; None for an id that no token has."""
@@ -310,6 +310,9 @@ class BertTokenizer:
             return self._token(int(ids))
         skipped = set(self.all_special_ids) if skip_special_tokens else ()
         return [self._token(int(identity)) for identity in ids if int(identity) not in skipped]
+
+    def _id(self, token):
+        return self._added.ids.get(token, self._vocabulary.get(token))
 
     def _token(self, identity):
         if identity < 0:

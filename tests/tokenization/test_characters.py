@@ -34,6 +34,7 @@ def test_known_characters():
     assert "\u0301" in table.accents and "\u302e" not in table.accents
     assert table.lower("Σ") == "σ" and table.lower("İ") == "i\u0307" and table.lower("1") == "1"
     assert table.decompose("각") == "\u1100\u1161\u11a8" and table.decompose("가") == "\u1100\u1161"
+    assert table.decompose("힣") == "\u1112\u1175\u11c2"
     assert table.decompose("ǖ") == "u\u0308\u0304"
     assert table.combining_class("\u0301") == 230 and table.combining_class("a") == 0
 

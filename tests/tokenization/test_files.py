@@ -1,6 +1,7 @@
 """Loading and saving: vocab.txt, tokenizer.json, tokenizer_config.json and their older companions."""
 
 import json
+import sys
 
 import pytest
 from samples import SHORT, TRICKY, small_vocabulary
@@ -167,6 +168,21 @@ def test_fetched_by_name(tmp_path, monkeypatch):
     (name, patterns, *rest), = asked
     assert (name, rest) == ("somebody/some-bert", ["v1", None, False])
     assert {"vocab.txt", "tokenizer.json", "tokenizer_config.json"} <= set(patterns)
+
+
+def test_names_that_cannot_be_fetched(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def offline(*_, **__):
+        raise RuntimeError("no route to host\nsecond line")
+
+    monkeypatch.setattr(hub, "snapshot_download", offline)
+    with pytest.raises(OSError, match="check the name and the network, or give the folder.*no route to host") as caught:
+        BertTokenizer.from_pretrained("somebody/some-bert")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match=r"pip install 'bertnp\[hub\]', or give the folder"):
+        BertTokenizer.from_pretrained("somebody/some-bert")
 
 
 @pytest.mark.parametrize(("contents", "error", "words"), [

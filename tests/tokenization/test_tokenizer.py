@@ -92,7 +92,11 @@ def test_known_words_stay_bounded(tokenizer, monkeypatch):
 def test_copies_work(tokenizer):
     for twin in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
         assert twin(SHORT).data == tokenizer(SHORT).data
-    assert copy.copy(tokenizer(SHORT)).input_ids == tokenizer.encode(SHORT)
+    encoding = tokenizer(SHORT, LONG)
+    for twin in (copy.copy(encoding), copy.deepcopy(encoding), pickle.loads(pickle.dumps(encoding))):
+        assert twin.data == encoding.data
+        assert twin[0].offsets == encoding[0].offsets and twin.tokens() == encoding.tokens()
+    assert len(pickle.dumps(encoding)) < 10_000  # without the tokenizer
 
 
 def test_longer_than_the_model(tokenizer):
