@@ -32,11 +32,15 @@ _HOME = {
     "use": "backend",
 }
 
-__all__ = [*_HOME, "__version__"]
+_PACKAGES = ("gradcheck",)  # bertnp.gradcheck.check(…) without importing the package first
+
+__all__ = [*_HOME, *_PACKAGES, "__version__"]
 
 
 def __getattr__(name):
     """Load a public name when it is first used, so that `import bertnp` is quick."""
+    if name in _PACKAGES:
+        return importlib.import_module(f"bertnp.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bertnp' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"bertnp.{_HOME[name]}"), name)
@@ -45,4 +49,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, *_PACKAGES})

@@ -10,6 +10,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name
     "evaluate": "measure a fine-tuned model on a labelled file",
     "predict": "label texts, with probabilities",
     "info": "say what a model folder holds",
+    "gradcheck": "check hand-written gradients, the library's or your own",
 }
 EXAMPLES = """\
 examples:

@@ -355,7 +355,7 @@ class Check:
         for name, gradient in self.mine.items():
             wanted = self.inputs[name].dtype
             if gradient.dtype.kind not in "f":
-                raise Failure("types", f"the gradient of {name} is {gradient.dtype}, expected {wanted}.")
+                raise Failure("types", f"The gradient of {name} is {gradient.dtype}, expected {wanted}.")
             if gradient.dtype != wanted and gradient.ndim:
                 longer = gradient.dtype.itemsize > wanted.itemsize
                 why = (
@@ -363,10 +363,10 @@ class Check:
                     if longer
                     else "digits are lost on the way"
                 )
-                raise Failure("types", f"the gradient of {name} is {gradient.dtype}, but {name} is {wanted}: {why}.")
+                raise Failure("types", f"The gradient of {name} is {gradient.dtype}, but {name} is {wanted}: {why}.")
             if not np.isfinite(gradient).all():
                 at = tuple(int(i) for i in np.argwhere(~np.isfinite(gradient))[0])
-                raise Failure("types", f"the gradient of {name} has {gradient[at]} at {list(at)}.")
+                raise Failure("types", f"The gradient of {name} has {gradient[at]} at {list(at)}.")
 
     def test_shapes(self):
         for name, gradient in self.mine.items():
@@ -374,7 +374,7 @@ class Check:
             if wanted == came:
                 continue
             letters = self.axes.get(name)
-            sentence = f"the gradient of {name} has shape {came}, but {name} has {_named(wanted, letters)}: "
+            sentence = f"The gradient of {name} has shape {came}, but {name} has {_named(wanted, letters)}: "
             if len(set(wanted)) == len(wanted) and sorted(wanted) == sorted(came):
                 order = [wanted.index(n) for n in came]
                 axes = [letters[i] for i in order] if letters else [f"axis {i}" for i in order]
@@ -420,7 +420,7 @@ class Check:
                 self.test_repeats()
                 raise Failure(
                     "zero cotangent",
-                    f"with g = 0 nothing depends on {name}, yet its gradient is not 0. Every term of a backward has g "
+                    f"With g = 0 nothing depends on {name}, yet its gradient is not 0. Every term of a backward has g "
                     "as a factor: one of yours has not.",
                 )
 
@@ -432,7 +432,7 @@ class Check:
                 self.test_repeats()
                 raise Failure(
                     "linearity",
-                    f"the gradient of {name} is not linear in g: twice the cotangent must give twice the gradient. "
+                    f"The gradient of {name} is not linear in g: twice the cotangent must give twice the gradient. "
                     "Look for a g that is squared, compared, clipped or left out.",
                 )
 
@@ -444,7 +444,7 @@ class Check:
             if self._agree(name, again[name], 2.0 * self.mine[name]):
                 raise Failure(
                     "repeatability",
-                    f"the second call gives twice the gradient of {name}: it is added to what the first call left "
+                    f"The second call gives twice the gradient of {name}: it is added to what the first call left "
                     "behind. Begin each call from zero, and leave adding up to the parameters.",
                 )
             raise Failure(
@@ -457,7 +457,7 @@ class Check:
                 if not self._agree(name, doubled, 2.0 * self.mine[name]):
                     raise Failure(
                         "repeatability",
-                        f"after two backwards the gradient of {name} is not twice that of one: add to it (+=), do not "
+                        f"After two backwards the gradient of {name} is not twice that of one: add to it (+=), do not "
                         "overwrite it (=). A parameter that is used in two places needs both.",
                     )
 
@@ -475,7 +475,7 @@ class Check:
             if strided[name].shape != self.mine[name].shape or not self._agree(name, strided[name], self.mine[name]):
                 raise Failure(
                     "non-contiguous inputs",
-                    f"the gradient of {name} is another one where the inputs are views with gaps (every second "
+                    f"The gradient of {name} is another one where the inputs are views with gaps (every second "
                     "element of a larger array). Something reads memory as if it were one block.",
                 )
 
@@ -542,7 +542,7 @@ class Check:
             if nearest > 1e-3 * max(scale, length):
                 raise Failure(
                     "slopes",
-                    f"the complex step disagrees with every difference along {name}: something in f is not analytic "
+                    f"The complex step disagrees with every difference along {name}: something in f is not analytic "
                     "(np.var, np.abs, np.maximum, a comparison of complex numbers) and loses the imaginary part. "
                     'Write it as products, or use method="central".',
                 )

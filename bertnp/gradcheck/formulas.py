@@ -35,9 +35,11 @@ def check_formula(
     total = None
     for case in everything:
         arguments = on_device(case.arguments, device or "numpy", dtype)
-        report = Report(name, "forward") if not has_backward(name) else None
+        report = None
         if forward is not None:
             report = _check_forward(case, everything, forward, arguments, dtype)
+        elif not has_backward(name):
+            raise ValueError(f"{name} has no backward, and you gave no forward: there is nothing to check")
         if has_backward(name) and (report is None or (report.ok and (backward is not None or not own))):
             report = _check_backward(case, forward, backward, arguments, method, seed, max_coords, rtol, directional)
         if total is None:
@@ -52,21 +54,22 @@ def check_formula(
 def _check_forward(case, others, forward, arguments, dtype):
     """Do your outputs agree with the library's?"""
     report = Report(case.formula, f"forward, {np.dtype(dtype).name}")
+    report.praise = "it returns what the formula gives."
     right = [to_numpy(y) for y in case.forward(arguments)]
     mine = error = None
     try:
         mine = [to_numpy(y) for y in case.forward(arguments, forward)]
     except Exception as raised:
         error = raised
-        report.fail("forward", f"your forward raised {_said(raised)} on the case '{case.label}'.")
+        report.fail("forward", f"Your forward raised {_said(raised)} on the case '{case.label}'.")
     names = output_names(case.formula)
     if mine is not None and len(mine) != len(right):
-        report.fail("forward", f"it returns {len(mine)} values, expected {len(right)}: {', '.join(names)}.")
+        report.fail("forward", f"It returns {len(mine)} values, expected {len(right)}: {', '.join(names)}.")
     for output, y, expected in zip(names, mine or (), right, strict=False):
         if report.ok:
             sentence = _difference(output, y, expected, SINGLE_RTOL.get(np.dtype(dtype).name, SAME))
             if sentence:
-                report.fail("forward", f"{sentence} (case '{case.label}')")
+                report.fail("forward", f"{sentence} (case '{case.label}').")
     if not report.ok:
         known = known_forward_mistakes(case, mine, error)
         for other in others if len(known) > 1 else ():  # alike on this case: the other cases tell them apart

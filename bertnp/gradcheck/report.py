@@ -68,6 +68,8 @@ class Report:
     notes: what a reader should know although it is no failure
     """
 
+    praise = "the backward is the derivative of the forward."
+
     def __init__(self, title, setting=""):
         self.title = title
         self.setting = setting
@@ -80,7 +82,7 @@ class Report:
         return self.stage is None
 
     def fail(self, stage, sentence, mistake=None):
-        self.stage, self.sentence, self.mistake = stage, sentence[:1].upper() + sentence[1:], mistake
+        self.stage, self.sentence, self.mistake = stage, sentence, mistake
 
     def add(self, other):
         """Take over the rows, notes and the failure of another report."""
@@ -110,9 +112,10 @@ class Report:
             lines += self._table()
         lines += [f" note: {note}" for note in self.notes]
         if self.ok:
-            lines.append(" => ok: the backward is the derivative of the forward." if self.rows else " => ok")
+            lines.append(f" => ok: {self.praise}")
         else:
-            lines += textwrap.wrap(f"{self.stage}: {self.sentence}", 100, initial_indent=" => ", subsequent_indent="    ")
+            said = f"{self.stage}: {self.sentence}"
+            lines += textwrap.wrap(said, 100, initial_indent=" => ", subsequent_indent=" " * 4)
         return "\n".join(lines)
 
     def _table(self):
