@@ -173,9 +173,9 @@ CANARY = "touched_by_a_pickle"
 # What to pickle, and what the refusal must say: the name as protocol 0 to 2 write it (as Python 2 knew it) or later.
 HOSTILE = {
     "system": (lambda: Call(os.system, f"echo > {CANARY}"), "it names (posix|nt).system"),
-    "eval": (lambda: Call(eval, f"open({CANARY!r}, 'w')"), "it names (__builtin__|builtins).eval"),
-    "exec": (lambda: Call(exec, f"open({CANARY!r}, 'w')"), "it names (__builtin__|builtins).exec"),
-    "open": (lambda: Call(open, CANARY, "w"), "it names _?io.open"),
+    "eval": (lambda: Call(eval, f"open({CANARY!r}, 'w', encoding='utf-8')"), "it names (__builtin__|builtins).eval"),
+    "exec": (lambda: Call(exec, f"open({CANARY!r}, 'w', encoding='utf-8')"), "it names (__builtin__|builtins).exec"),
+    "open": (lambda: Call(open, CANARY, "w", -1, "utf-8"), "it names _?io.open"),
     "import": (lambda: Call(__import__, "os"), "it names (__builtin__|builtins).__import__"),
     "getattr": (lambda: Call(getattr, Call(__import__, "os"), "system"), "it names (__builtin__|builtins).getattr"),
     "popen": (lambda: Call(subprocess.Popen, ["touch", CANARY]), "it names (commands|subprocess).Popen"),
