@@ -481,6 +481,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
     """
 
     def build(self, config):
+        config.num_labels = 2  # a score for the start and one for the end, whatever the folder was labelled for
         self.bert = BertTrunk(config, add_pooling_layer=False)
         self.qa_outputs = Linear(config.hidden_size, 2)
         self.start_criterion = CrossEntropyLoss()
