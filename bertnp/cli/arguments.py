@@ -118,11 +118,11 @@ def make_writable(folder):
     return made
 
 
-def writable_file(path):
-    """A path that a file can be written to. ValueError where it is a folder or its folder is not there."""
-    path = Path(path)
+def writable_file(text):
+    """An argument that is the name of a file that can be written: no folder, and its own folder is there."""
+    path = Path(text)
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; expected the name of a file")
+        raise argparse.ArgumentTypeError(f"{path} is a folder; expected the name of a file")
     if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
+        raise argparse.ArgumentTypeError(f"{path}: there is no folder {path.parent}")
     return path
