@@ -43,7 +43,7 @@ class Trainer:
       of lr; warmup is a number of steps, or, below 1, a share of all steps, rounded up
     clip: longest allowed gradient, all parameters together; None: no clipping
     seed: of the order of the examples and of dropout
-    metrics: function of (logits, labels) that gives {name: value}; None: what suits the labels
+    metrics: function of (logits, labels) that gives {name: number, or None if undefined}; None: what suits the labels
     best_by: which of these, or "loss", says which epoch is best; None: accuracy or Pearson's correlation, and with
       metrics of your own the loss
     patience: stop after so many epochs without a better one; None: never
@@ -268,7 +268,9 @@ class Trainer:
     def evaluate(self):
         """The logits of the evaluation set, and its loss and metrics: {"loss": ..., "accuracy": ..., ...}."""
         logits, loss = predict_logits(self.model, self.evaluation_set, self.evaluation_batch_size)
-        return logits, {"loss": loss, **self.metrics(logits, self.evaluation_set.labels)}
+        scores = self.metrics(logits, self.evaluation_set.labels)
+        defined = {name: None if value is None or not math.isfinite(value) else value for name, value in scores.items()}
+        return logits, {"loss": loss, **defined}
 
     def check_best_by(self, names):
         if self.best_by not in names:
@@ -314,7 +316,7 @@ class Trainer:
     def write_record(self):
         if self.output is not None:
             self.output.mkdir(parents=True, exist_ok=True)
-            write_text(self.output / METRICS_FILE, json.dumps(self.record, indent=2, allow_nan=False) + "\n")
+            write_text(self.output / METRICS_FILE, json.dumps(self.record, indent=2, default=as_number) + "\n")
 
     def stop(self, what):
         """Raise FloatingPointError saying what is wrong and where the last good model is."""
@@ -328,6 +330,13 @@ class Trainer:
     def _call(self, moment, *more):
         for callback in self.callbacks:
             getattr(callback, moment)(self, *more)
+
+
+def as_number(value):
+    """A NumPy number as Python's own, which JSON can hold."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} can't be written as JSON")
 
 
 def warmup_steps(warmup, total):

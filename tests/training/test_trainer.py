@@ -205,6 +205,19 @@ def test_the_record_says_what_was_done(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
 
 
+def test_numpy_numbers_and_undefined_metrics_can_be_written(tmp_path):
+    def metrics(logits, labels):
+        return {"largest": logits.max(), "undefined": float("nan")}
+
+    options = {"metrics": metrics, "best_by": "undefined", "epochs": np.int64(2), "output": tmp_path}
+    trainer = train(examples(16), examples(8, 1), **options)
+    record = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert record["settings"]["epochs"] == 2
+    assert record["epochs"][0]["held_out"]["undefined"] is None
+    assert record["epochs"][0]["held_out"]["largest"] == trainer.record["epochs"][0]["held_out"]["largest"]
+    assert record["best"]["epoch"] == 1
+
+
 def test_the_train_loss_is_the_mean_over_the_examples():
     class Losses(Callback):
         def __init__(self):
