@@ -28,7 +28,7 @@ def test_public_names_load(name):
 
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'BertForNothing'"):
-        bertnp.BertForNothing
+        _ = bertnp.BertForNothing
 
 
 def test_import_contract():

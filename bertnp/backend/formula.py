@@ -17,7 +17,7 @@ class Formula:
 
     f(...)           the kernel of the arrays' own backend, if it has one for their type, else the textbook body
     f.formula(...)   always the textbook body, and those of all formulas it calls
-    f.replace(body)  calls another body in its place, until f.restore()
+    f.replace(body)  puts another body in the textbook's place, until f.restore()
     """
 
     def __init__(self, body):

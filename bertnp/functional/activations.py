@@ -100,7 +100,7 @@ def relu(x):
 
     x: (..., n) floating  ->  y: same shape and dtype
     """
-    return x * (x.real > 0)
+    return array_module(x).where(x.real > 0, x, 0.0)
 
 
 @formula

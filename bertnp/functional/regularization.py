@@ -13,7 +13,7 @@ def dropout(x, keep=None, p=0.0):
     """
     if keep is None:
         return x
-    return x * as_array(keep, like=x) * (1.0 / (1.0 - p))
+    return x * as_array(keep, like=x, dtype=bool) * (1.0 / (1.0 - p))
 
 
 @formula

@@ -36,7 +36,7 @@ def masked_softmax(x, mask=None):
     if mask is None:
         return softmax(x)
     xp = array_module(x)
-    mask = as_array(mask, like=x)
+    mask = as_array(mask, like=x, dtype=bool)
     allowed = xp.where(mask, x, xp.finfo(x.dtype).min)
     exps = xp.exp(allowed - allowed.real.max(axis=-1, keepdims=True)) * mask
     total = exps.sum(axis=-1, keepdims=True)

@@ -35,3 +35,18 @@ def test_confident_losses_keep_their_precision_in_single_precision():
 def test_normal_distribution():
     np.testing.assert_allclose(F.normal_cdf(np.array([-1.0, 0.0, 1.0])), [0.15865525393145707, 0.5, 0.841344746068543])
     np.testing.assert_allclose(F.normal_pdf(np.array([0.0, 1.0])), [0.3989422804014327, 0.24197072451914337])
+
+
+def test_masks_may_be_integers_and_change_no_float_type():
+    x = np.array([[1.0, -2.0, 3.0]], np.float32)
+    keep = np.array([[1, 0, 1]])
+    for y, same in (
+        (F.masked_softmax(x, keep), F.masked_softmax(x, keep == 1)),
+        (F.dropout(x, keep, 0.25), F.dropout(x, keep == 1, 0.25)),
+    ):
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y, same)
+
+
+def test_relu_of_infinities():
+    np.testing.assert_array_equal(F.relu(np.array([-np.inf, -0.5, np.inf])), [0.0, 0.0, np.inf])
