@@ -146,9 +146,9 @@ class Task:
             labels = table.numbers() if self.regression else table.classes(self.names)
             return encode_texts(self.tokenizer, table.texts, table.pairs, labels, self.max_length)
 
-        held_out = held_out and (held_out, encode(held_out))  # its labels are checked before the longer work
-        self.table, self.examples = table, encode(table)
-        self.held_out_table, self.held_out = held_out or (None, None)
+        self.held_out = None if held_out is None else encode(held_out)
+        self.examples = encode(table)
+        self.counts = {name: table.labels.count(name) for name in self.names}
 
     def load_model(self, seed):
         """The pre-trained model with a classifier for these labels; of one that fits, the classifier is kept."""
@@ -190,8 +190,8 @@ class Task:
             other = f"{len(self.held_out):,} " + (f"in {self.args.eval}" if self.args.eval else "held out")
         print(f"data    {self.args.file}: {self.rows:,} rows ({columns}; {header}), {other}")
         if not self.regression:
-            counts = [f"{name} {self.table.labels.count(name):,}" for name in self.names[:10]]
-            print(f"labels  {', '.join(counts)}{', ...' if len(self.names) > 10 else ''}")
+            counts = [f"{name} {count:,}" for name, count in self.counts.items()]
+            print(f"labels  {', '.join(counts[:10])}{', ...' if len(counts) > 10 else ''}")
         config, report = model.config, model.load_report
         fresh = [*report.newly_initialised, *report.wrong_shape]
         print(

@@ -52,6 +52,8 @@ def encode_texts(tokenizer, texts, pairs=None, labels=None, max_length=None):
 
     labels: see `EncodedTexts`
     """
+    if isinstance(texts, str) or not hasattr(texts, "__iter__"):
+        raise TypeError(f"texts: expected a list of texts, got {type(texts).__name__}")
     texts = list(texts)
     if pairs is not None and len(pairs) != len(texts):
         raise ValueError(f"pairs: expected one for each of {len(texts)} texts, got {len(pairs)}")

@@ -205,12 +205,15 @@ def _quoted_rows(lines, delimiter, source):
     """(line number, cells) of each row, which "..." may spread over several lines."""
     reader = csv.reader(io.StringIO("\n".join(lines), newline=""), delimiter=delimiter, strict=True)
     start = 1
+    longest = csv.field_size_limit(2**31 - 1)  # texts may be longer than the 131,072 characters it is otherwise
     try:
         for cells in reader:
             yield start, cells or [""]  # the reader gives [] for a blank line
             start = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{source}, line {start}: not readable as CSV ({error}): quotation marks?") from None
+    finally:
+        csv.field_size_limit(longest)
 
 
 def _from_rows(rows, source, wanted, labelled, header, delimiter):

@@ -60,6 +60,9 @@ def test_lists_of_different_lengths_are_refused():
         EncodedTexts([[1], [2]], [[0], [0]], labels=[0, 1, 1])
     with pytest.raises(ValueError, match="pairs: expected one for each of 1 texts, got 2"):
         encode_texts(tiny_tokenizer(), ["a"], ["b", "c"])
+    for wrong in ("the film", None, 3):
+        with pytest.raises(TypeError, match="texts: expected a list of texts, got"):
+            encode_texts(tiny_tokenizer(), wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -38,6 +39,13 @@ def test_csv_cells_in_quotes_hold_delimiters_and_line_breaks(write):
     table = read_table(path)
     assert rows_of(table) == [('one, "two"', None, "1"), ("three\nfour", None, "0"), ("five", None, "1")]
     assert table.lines == [2, 3, 5]
+
+
+def test_texts_may_be_long_and_the_csv_modules_own_limit_stays(write):
+    limit = csv.field_size_limit()
+    text = "word " * 40_000
+    assert read_table(write("a.csv", f"text,label\n{text},1\n")).texts == [text]
+    assert csv.field_size_limit() == limit
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
