@@ -5,6 +5,8 @@ size of one, where that is all it needs), and returns the gradients of f's input
 backend.
 """
 
+import importlib
+
 from bertnp.functional.activations import (
     gelu,
     gelu_backward,
@@ -59,6 +61,8 @@ from bertnp.functional.softmax_functions import (
     softmax,
     softmax_backward,
 )
+
+importlib.import_module("bertnp.backend.numpy_kernels")  # registers its kernels, now that the formulas are there
 
 __all__ = [
     "adamw",
