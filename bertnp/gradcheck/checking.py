@@ -91,7 +91,7 @@ class Check:
     """One run of `check`. Beyond its arguments:
 
     title, case: how the report calls it   block: True for a layer or a model, with a wider default rtol
-    known: an object with `match(mine, error, stage, g, inputs)` -> (sentence, label) or None, or None
+    known: an object with `match(mine, error, failure, g, inputs)` -> (sentence, label) or None, or None
     numbers: {"1 - p": 0.75}, numbers that a lost factor may be, by name
     twice: a function of g that runs the backward twice and returns the gradients that should have added up
     """
@@ -123,7 +123,8 @@ class Check:
         if isinstance(coords, dict):
             self.coords = self._indices("coords", coords)
         self.axes = self._axes(shapes or {})
-        self.numbers = dict(numbers or {})
+        rates = {f"1 - {name}": 1.0 - value for name, value in inputs.items() if _is_rate(value)}
+        self.numbers = {**rates, **(numbers or {})}
         self.asked_g = self._asked_cotangent(g)
 
         kinds = {self.inputs[name].dtype.name for name in self.wrt}
@@ -282,7 +283,7 @@ class Check:
         """Put the failure in the report; the sentence of a known mistake comes first."""
         match = None
         if self.known is not None and (self.mine is not None or self.error is not None):
-            match = self.known.match(self.mine, self.error, failure.stage, self.g, self.inputs)
+            match = self.known.match(self.mine, self.error, failure, self.g, self.inputs)
         sentence, mistake = match or (None, None)
         if callable(failure.sentence):
             sentence = sentence or failure.sentence()
@@ -613,6 +614,10 @@ class Check:
             row.error = float(error[row.worst])
             scale = max(row.largest, float(np.abs(row.expected[known]).max()))
             row.allowed = max(row.allowed, self.rtol * scale + self._rounding(smallest_step))
+
+
+def _is_rate(value):
+    return isinstance(value, float) and 0.0 < value < 1.0
 
 
 def _host_copy(value):

@@ -29,7 +29,8 @@ def check_formula(
     seed: of the cases   device, dtype: where and in which float type the functions run
     """
     own = forward is not None or backward is not None
-    everything = cases(name, seed)
+    # rows that are constant to a hundred-thousandth have no digits left in shorter floats
+    everything = [case for case in cases(name, seed) if not case.complex_only or np.dtype(dtype) == np.float64]
     if backward is not None and not has_backward(name):
         raise ValueError(f"{name} has no backward: hand in a forward only")
     total = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import bertnp.functional as F
-from bertnp.gradcheck.cases import backward_of
+from bertnp.gradcheck.cases import backward_of, parameters_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Mistake:
     """A wrong body, and what to tell the one who wrote it.
 
     label: a few words, unique in its formula   part: "backward" or "forward"
-    stage: the test of the check that betrays it, where its numbers are random or right
+    betrayed_by: where its numbers are random or right, the test of the check that fails, and words of its sentence
     """
 
     formula: str
@@ -31,7 +31,7 @@ class Mistake:
     body: Callable
     sentence: str
     part: str = "backward"
-    stage: str = None
+    betrayed_by: tuple = None
 
     def __str__(self):
         return f"{self.formula}: {self.label}"
@@ -41,11 +41,11 @@ class Mistake:
         if self.part == "forward":
             return self.body
         right = backward_of(self.formula)
-        library = inspect.signature(right).parameters
-        own = inspect.signature(self.body).parameters
-        first, *rest = library
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in own.values())
-        names = list(own)[1:-1] + rest if takes_all else list(own)[1:]
+        first, *rest = (p.name for p in parameters_of(right))
+        own = parameters_of(self.body)
+        names = [p.name for p in own[1:] if p.kind is not p.VAR_KEYWORD]
+        if own[-1].kind is own[-1].VAR_KEYWORD:
+            names += rest
 
         def backward(dy, **known):
             wrong = self.body(dy, **{name: known[name] for name in names if name in known})
@@ -191,7 +191,7 @@ FORWARD = {}
 
 
 def backwards(formula, *entries):
-    BACKWARD[formula] = [Mistake(formula, *entry[:3], stage=entry[3] if entry[3:] else None) for entry in entries]
+    BACKWARD[formula] = [Mistake(formula, *entry[:3], betrayed_by=entry[3] if entry[3:] else None) for entry in entries]
 
 
 def forwards(formula, *entries):
@@ -227,7 +227,7 @@ backwards(
      "x itself is added to dx. A gradient is linear in dy; a term without dy does not belong there."),
     ("grows with every call", add_to_the_last_call,
      "dW grows with every call: it is added to what the last call left behind. Begin each call from zero.",
-     "repeatability"),
+     ("repeatability", "gradient of weight")),
 )  # fmt: skip
 
 backwards(
@@ -367,7 +367,7 @@ backwards(
      "y (1 - y) has no dy in it at all, and is only the diagonal of the Jacobian besides."),
     ("writes into dy", spoil,
      "The numbers are right, but dy *= y writes over the caller's array. Others still read it: make a new one.",
-     "inputs untouched"),
+     ("inputs untouched", "the cotangent g")),
 )  # fmt: skip
 
 backwards(
@@ -547,7 +547,7 @@ backwards(
      "The division is by p. It is by 1 - p, the share that is kept."),
     ("a fresh mask", lambda dy, keep, p: dy if keep is None else dy * (np.random.random(dy.shape) >= p) / (1 - p),
      "The backward draws a mask of its own. It needs the forward's: what was dropped there gets no gradient.",
-     "repeatability"),
+     ("repeatability", "to the same inputs")),
     ("active when off", lambda dy, keep, p: (
         dy * (np.arange(dy.size) % 4 > 0).reshape(dy.shape) / 0.75 if keep is None else F.dropout(dy, keep, p)),
      "Dropout was off in the forward (keep is None), yet the backward drops."),

@@ -4,12 +4,11 @@ Every size differs from the others. Three sequences, one of them shorter than th
 ids that repeat and ids that never occur; dropout at a quarter, from streams that give the same masks each time.
 """
 
-import inspect
-
 import numpy as np
 
 import bertnp.nn as nn
 from bertnp.backend import to
+from bertnp.gradcheck.cases import on_device
 from bertnp.models import bert, heads
 from bertnp.models.configuration import BertConfig
 
@@ -107,12 +106,7 @@ def layer_case(name, seed=0, device=None, dtype=np.float64):
     for site, dropout in enumerate(m for _, m in layer.named_modules() if isinstance(m, nn.Dropout)):
         dropout.site = site
     layer.initialize(seed, dtype, device)
-    float_array = lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "f"  # noqa: E731
-    is_target = "targets" in inspect.signature(layer.forward).parameters
-    return layer, tuple(
-        to(value.astype(dtype), device) if float_array(value) and not (is_target and i == 1) else value
-        for i, value in enumerate(inputs)
-    )
+    return layer, tuple(on_device(dict(enumerate(inputs)), device or "numpy", dtype).values())
 
 
 def _batch(rng):

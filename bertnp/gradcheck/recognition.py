@@ -24,31 +24,35 @@ class KnownMistakes:
     def __init__(self, case):
         self.case = case
 
-    def match(self, mine, error, stage, g, inputs):
+    def match(self, mine, error, failure, g, inputs):
         """(sentence, label) of the mistakes that an answer shows, or None.
 
-        mine: the gradients by name, or None where the backward raised `error`   stage: the test that failed
+        mine: the gradients by name, or None where the backward raised `error`   failure: of the check
         """
         known = BACKWARD.get(self.case.formula, ())
         if error is None and mine is not None:
-            answers = {mistake: self._answer(mistake, g, inputs) for mistake in known}
-            return self._match_values(mine, answers, g, inputs, stage)
+            return self._match_values(mine, known, g, inputs, failure)
         for mistake in known:
             answer = self._answer(mistake, g, inputs)
             if isinstance(answer, Exception) and _same_error(answer, error):
                 return mistake.sentence, mistake.label
         return None
 
-    def _match_values(self, mine, answers, g, inputs, stage):
-        for mistake in answers:
-            if mistake.stage == stage:
+    def _match_values(self, mine, known, g, inputs, failure):
+        for mistake in known:
+            stage, words = mistake.betrayed_by or (None, None)
+            if stage == failure.stage and words in failure.sentence:
                 return mistake.sentence, mistake.label
         loose = SINGLE_MATCH if any(getattr(v, "dtype", None) == np.float32 for v in inputs.values()) else MATCH
         right = self.case.backward(_like_loss(g), inputs)
         wrong = [name for name in right if not same_numbers(mine[name], right[name], loose)]
-        answers = {mistake: answer for mistake, answer in answers.items() if isinstance(answer, dict)}
-        for mistake, answer in answers.items():
-            if wrong and all(same_numbers(mine[name], answer[name], loose) for name in right):
+        answers = {}
+        for mistake in known if wrong else ():
+            answer = self._answer(mistake, g, inputs)
+            if isinstance(answer, Exception):
+                continue
+            answers[mistake] = answer
+            if all(same_numbers(mine[name], answer[name], loose) for name in right):
                 return mistake.sentence, mistake.label
         found = {}  # more than one mistake at once: each tensor by itself
         for name in wrong:
