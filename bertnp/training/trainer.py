@@ -343,7 +343,7 @@ def warmup_steps(warmup, total):
     """warmup steps: the number itself or, below 1, that share of all steps, rounded up."""
     if not warmup >= 0 or (warmup >= 1 and warmup != int(warmup)):
         raise ValueError(f"warmup: expected a share below 1 or a whole number of steps, got {warmup!r}")
-    return int(warmup) if warmup >= 1 else math.ceil(round(warmup * total, 6))  # 0.1 · 70 is 7.000000000000001
+    return int(warmup) if warmup >= 1 else math.ceil(round(warmup * total, 6))  # 0.07 · 100 is 7.000000000000001
 
 
 def make_schedule(schedule, total, warmup):

@@ -329,7 +329,7 @@ def test_evaluation_needs_labels_and_examples():
 
 @pytest.mark.parametrize(
     ("warmup", "total", "steps"),
-    [(0.1, 900, 90), (0.1, 70, 7), (0.1, 71, 8), (0, 50, 0), (0.0, 50, 0), (5, 50, 5), (1.0, 50, 1), (0.5, 3, 2)],
+    [(0.1, 900, 90), (0.07, 100, 7), (0.1, 71, 8), (0, 50, 0), (0.0, 50, 0), (5, 50, 5), (1.0, 50, 1), (0.5, 3, 2)],
 )
 def test_warmup_is_a_share_rounded_up_or_a_number_of_steps(warmup, total, steps):
     assert warmup_steps(warmup, total) == steps
