@@ -73,13 +73,19 @@ def check_model(model, batch, outputs=None, *, fresh=True, seed=0, max_coords=8,
         raise TypeError(f"batch: expected a dictionary of the forward's arguments, got {type(batch).__name__}")
     copies = Copies(model, fresh, seed)
     floats = ["inputs_embeds"] if is_array(batch.get("inputs_embeds")) else []
-    chosen, shapes = None, {}
+    takes, shapes = _outputs_of(model), {}
+    chosen = [outputs] if isinstance(outputs, str) else outputs and list(outputs)
+    if chosen and chosen != ["loss"]:
+        for name in chosen:
+            if name not in takes:
+                known = ", ".join(["loss", *takes])
+                raise ValueError(f"outputs: backward does not start from {name!r}; it does from one of {known}")
 
     def run(module, arguments):
         nonlocal chosen
         out = module(**{name: arguments[name] for name in batch})
         if chosen is None:
-            chosen = _chosen_outputs(module, out, outputs)
+            chosen = ["loss"] if "loss" in out else [name for name in takes if name in out]
         if chosen == ["loss"]:
             return out.loss
         parts = [out[name] for name in chosen]
@@ -101,16 +107,9 @@ def check_model(model, batch, outputs=None, *, fresh=True, seed=0, max_coords=8,
     return _check(model, copies, dict(batch), floats, run, back, seed, max_coords, title, options)
 
 
-def _chosen_outputs(model, out, outputs):
+def _outputs_of(model):
     """Names of the outputs whose gradient the model's backward starts from."""
-    takes = [name[1:] for name in inspect.signature(model.backward).parameters if name.startswith("d")]
-    if outputs is None:
-        return ["loss"] if "loss" in out else [name for name in takes if name in out]
-    chosen = [outputs] if isinstance(outputs, str) else list(outputs)
-    for name in chosen:
-        if name not in out or (name not in takes and chosen != ["loss"]):
-            raise ValueError(f"outputs: {name!r} is none that backward starts from; there are loss, {', '.join(takes)}")
-    return chosen
+    return [name[1:] for name in inspect.signature(model.backward).parameters if name.startswith("d")]
 
 
 def _positional_names(layer, inputs):
