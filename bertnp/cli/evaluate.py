@@ -2,6 +2,7 @@
 
 import json
 
+from bertnp.backend.files import write_text
 from bertnp.cli.arguments import (
     add_device_arguments,
     add_model_argument,
@@ -14,7 +15,6 @@ from bertnp.cli.arguments import (
     writable_file,
 )
 from bertnp.data import encode_texts, read_table
-from bertnp.models.files import write_text
 from bertnp.training import confusion_matrix, metrics_for, predict_logits
 
 EXAMPLES = """\

@@ -8,6 +8,7 @@ import json
 import statistics
 from pathlib import Path
 
+from bertnp.backend.files import write_text
 from bertnp.cli.arguments import (
     add_device_arguments,
     add_table_arguments,
@@ -21,7 +22,6 @@ from bertnp.cli.arguments import (
 from bertnp.data import encode_texts, read_table
 from bertnp.data.tables import is_number
 from bertnp.models.configuration import BertConfig
-from bertnp.models.files import write_text
 from bertnp.models.heads import BertForSequenceClassification
 from bertnp.pipelines.classification import check_vocabulary, longest_input
 from bertnp.tokenization import BertTokenizer

@@ -7,7 +7,7 @@ import math
 import numbers
 from pathlib import Path
 
-from bertnp.models.files import write_text
+from bertnp.backend.files import write_text
 
 CONFIG_FILE = "config.json"
 GOOGLE_CONFIG_FILE = "bert_config.json"  # the name in Google's own releases

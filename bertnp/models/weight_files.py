@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from bertnp.models.files import atomic_path
+from bertnp.backend.files import atomic_path
 from bertnp.models.torch_file import TorchFile
 
 SAFETENSORS_FILE = "model.safetensors"

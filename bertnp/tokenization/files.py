@@ -1,7 +1,6 @@
 """The files a tokenizer is kept in: vocab.txt, tokenizer.json, tokenizer_config.json, and two older ones."""
 
 import json
-import os
 from pathlib import Path
 
 from bertnp.tokenization.added_tokens import WHITE_SPACE, AddedToken
@@ -89,20 +88,6 @@ def read_folder(folder):
         elif isinstance(value, list):
             settings[name] = [_added_token(entry) if isinstance(entry, dict) else entry for entry in value]
     return {**settings, "vocab": vocabulary, "added_tokens": added}
-
-
-def write_text(path, text):
-    """Write a file whole or not at all: beside its place first, then renamed."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _content(token):

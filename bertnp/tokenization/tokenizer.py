@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bertnp.backend.files import write_text
 from bertnp.tokenization import files
 from bertnp.tokenization.added_tokens import AddedToken, AddedTokens
 from bertnp.tokenization.encoding import BatchEncoding, EncodedText, Encoding, Part, outside_text
@@ -169,7 +170,7 @@ class BertTokenizer:
             "tokenizer.json": json.dumps(self._as_json(), indent=2, ensure_ascii=False),
         }
         for name, text in texts.items():
-            files.write_text(folder / name, text)
+            write_text(folder / name, text)
         return tuple(str(folder / name) for name in texts)
 
     def _as_json(self):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bertnp.backend import to_numpy
+from bertnp.backend.files import write_text
 from bertnp.data import batches, epoch_order, labelled_items
-from bertnp.models.files import write_text
 from bertnp.optim import SCHEDULES, Adam, AdamW, clip_grad_norm
 from bertnp.training.evaluation import predict_logits
 from bertnp.training.metrics import metric_names, metrics_for

@@ -620,7 +620,7 @@ def test_a_crash_leaves_the_old_files(moment, max_shard_size, tmp_path, monkeypa
         raise OSError("in use")
 
     if moment == "renaming":
-        monkeypatch.setattr("bertnp.models.files.os.replace", fail_to_rename)
+        monkeypatch.setattr("bertnp.backend.files.os.replace", fail_to_rename)
     else:
         monkeypatch.setattr(weight_files, "save_file", fail_to_write)
     with pytest.raises(OSError, match="no space left|in use"):
