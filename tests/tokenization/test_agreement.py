@@ -214,6 +214,11 @@ def test_decode():
     assert ours.decode(np.array([7, 8])) == theirs.decode(np.array([7, 8]))
     assert ours.decode(np.array([[7, 8], [9, 3]])) == theirs.decode(np.array([[7, 8], [9, 3]]))
     assert ours.decode(ours("the fox")) == theirs.decode(theirs("the fox"))
+    for tokenizer in (ours, theirs):
+        tokenizer.add_tokens(["do not", "<x>"], special_tokens=True)
+    for skip in (False, True):
+        row = ours.convert_tokens_to_ids(["fox", "do not", "<x>", "[SEP]", "##ed"])
+        assert ours.decode(row, skip) == theirs.decode(row, skip)
     cleaning = both(SMALL, clean_up_tokenization_spaces=True)
     assert [t.decode(rows[-3]) for t in cleaning] == ["[CLS] don't say so. it's, well, i'm! we're [SEP]"] * 2
 

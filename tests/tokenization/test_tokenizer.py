@@ -81,6 +81,21 @@ def test_ids_alone_are_the_described_ids(tokenizer):
     ]
 
 
+def test_decode(tokenizer):
+    ids = tokenizer.convert_tokens_to_ids
+    assert tokenizer.decode(ids(["[CLS]", "run", "##ning", ",", "don", "'", "t", ".", "[SEP]"])) == (
+        "[CLS] running, don ' t. [SEP]"
+    )
+    assert tokenizer.decode(ids(["don", "'", "t", "."]), clean_up_tokenization_spaces=True) == "don't."
+    assert tokenizer.decode(ids(["##ning", "fox"])) == "##ning fox"  # a first continuation stays as it is
+    assert tokenizer.decode([*ids(["fox"]), 99999]) == "fox"
+    assert tokenizer.batch_decode([ids(["fox"]), []]) == ["fox", ""]
+    tokenizer.add_tokens(["do not", "<x>"], special_tokens=True)
+    assert "<x>" not in tokenizer.all_special_tokens  # it has no name, and is left out all the same
+    assert tokenizer.decode(ids(["fox", "<x>", "do not"])) == "fox <x> don't"
+    assert tokenizer.decode(ids(["[CLS]", "fox", "<x>", "[SEP]"]), skip_special_tokens=True) == "fox"
+
+
 def test_known_words_stay_bounded(tokenizer, monkeypatch):
     known = tokenizer._wordpiece.known_words
     monkeypatch.setattr(type(known), "LIMIT", 10)
