@@ -126,7 +126,7 @@ def quickstart(folder, epochs=10):
 # %%
 def main(arguments):
     parser = argparse.ArgumentParser(description="Train a BERT classifier on two sentences.")
-    parser.add_argument("model", nargs="?", help="a checkpoint's folder or name; default: a small BERT made on the spot")
+    parser.add_argument("model", nargs="?", help="a folder or a name; default: a small BERT made on the spot")
     model = parser.parse_args(arguments).model
     if model:
         return quickstart(model)
