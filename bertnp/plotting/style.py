@@ -7,7 +7,7 @@ import io
 import warnings
 from contextlib import contextmanager
 
-from bertnp.models.files import atomic_path
+from bertnp.backend.files import atomic_path
 
 PAGE_WIDTH = 6.5  # inches
 DOTS_PER_INCH = 160
