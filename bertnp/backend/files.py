@@ -15,7 +15,10 @@ def atomic_path(target):
     target = Path(target)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # some writers make a file of their own, which only its owner may read
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)

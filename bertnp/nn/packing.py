@@ -26,6 +26,7 @@ class Packing:
         self.slots = np.flatnonzero(in_front)  # (T,) places in B·K
         self.starts = np.cumsum(self.lengths) - self.lengths  # (B,) each sequence's first row
         self.streams = streams
+        self.step = streams.step if streams else 0  # of all draws in this forward, whenever the model counts on
         self.first_example = first_example
         self.mask = self._core_mask(keep, key_mask, in_front)
 
@@ -103,7 +104,7 @@ class Packing:
         return draw
 
     def _draw(self, dropout, b, shape):
-        return self.streams.keep(dropout.p, shape, dropout.site, self.first_example + b)
+        return self.streams.keep(dropout.p, shape, dropout.site, self.first_example + b, self.step)
 
 
 class DropoutStreams:
@@ -121,9 +122,10 @@ class DropoutStreams:
         self.first_example = 0
         self.hold = False
 
-    def keep(self, p, shape, site, example):
-        """Truth values of the given shape, each false with probability p."""
-        generator = np.random.Philox(key=[self.seed, 0], counter=[0, site, example, self.step])
+    def keep(self, p, shape, site, example, step=None):
+        """Truth values of the given shape, each false with probability p; step None: the one that is counted."""
+        step = self.step if step is None else step
+        generator = np.random.Philox(key=[self.seed, 0], counter=[0, site, example, step])
         size = int(np.prod(shape))
         bits = generator.random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")
         return (bits[:size] >= round(p * 65536)).reshape(shape)

@@ -549,3 +549,21 @@ def test_a_layer_that_is_used_twice_is_named():
     model.encoder.layer[1] = model.encoder.layer[0]
     with pytest.raises(RuntimeError, match=r"'encoder\.layer\.0\..*' was called twice in one forward"):
         model(IDS)
+
+
+def test_one_forward_draws_all_its_masks_at_one_step():
+    config = bertnp.BertConfig(
+        vocab_size=11, hidden_size=6, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=3
+    )
+    model = bertnp.BertForSequenceClassification(config, seed=5)
+    keep, steps = model.dropout_streams.keep, []
+
+    def note(p, shape, site, example, step=None):
+        steps.append(step)
+        return keep(p, shape, site, example, step)
+
+    model.dropout_streams.keep = note
+    for _ in range(2):
+        model(np.array([[1, 2, 3]]))
+    draws = 1 + 1 + 2 + 1  # embeddings, attention, two residuals, classifier
+    assert steps == [0] * draws + [1] * draws

@@ -847,3 +847,11 @@ def test_a_published_classifier_has_the_labels_of_its_weights(checkpoint_dir):
     model = bertnp.BertForSequenceClassification.from_pretrained(checkpoint_dir / RXNFP / "bert_ft_10k_25s")
     assert model.config.num_labels == 50 and values(model)["classifier.weight"].shape == (50, 256)
     assert model.config.id2label[49] == "LABEL_49"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX files have modes")
+def test_saved_files_may_be_read_by_whoever_may_read_others(tmp_path):
+    (tmp_path / "other").touch()
+    BertModel(BertConfig(**CONFIG)).save_pretrained(tmp_path / "model")
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert modes == dict.fromkeys(("config.json", "model.safetensors"), (tmp_path / "other").stat().st_mode)
