@@ -143,6 +143,9 @@ def test_gaps_in_the_numbering_stay(tmp_path):
     assert BertTokenizer.from_pretrained(tmp_path).get_vocab() == vocabulary
     reread = BertTokenizer(tmp_path / "vocab.txt").get_vocab()
     assert {token: reread[token] for token in vocabulary} == vocabulary
+    grown = BertTokenizer(vocabulary)
+    grown.add_tokens(["new"])
+    assert grown.convert_tokens_to_ids("new") == 10  # no id is given twice
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
