@@ -70,7 +70,7 @@ def check(
     wrt: names of the inputs to differentiate by; None: every array of floats
     g: the cotangent: "normal", random numbers; or an array of the shape of f's first output. Ones are refused: a
         softmax adds up to 1 whatever goes in, so under ones its true gradient is 0 and a backward of zeros looks right
-    method: "central", "5point" or "complex", see `differences`   h: the step; None: ε^(1/3) max(1, |x|), ε^(1/5)
+    method: "central", "5point" or "complex", see `differences`   h: the step; None: ε^(1/3) max(1, |x|), ε^(1/4)
         max(1, |x|) or 1e-30
     rtol, noise: a tensor is right if max|a - n| <= rtol · max(|a|, |n|) + noise · ε · Σ|g · y| / h, a the answer of
         backward and n the slope. None: 1e-7, 1e-8 or 1e-10 by method; 2e-4 where an input is float32, and then the
