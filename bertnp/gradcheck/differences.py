@@ -6,7 +6,8 @@
 
 A difference loses digits as h shrinks (y(x + h) and y(x - h) agree in more and more of them) and bends as h grows. The
 best h of the central difference is about ε^(1/3), of the five-point one about ε^(1/5), and less, ε^(1/4), where a
-function bends as much as a network with layer norms does. The complex step has no such trade, but needs a function that is analytic in every step: np.var, np.abs and np.maximum are not.
+function bends as much as a network with layer norms does. The complex step has no such trade, but needs a function that
+is analytic in every step: np.var, np.abs and np.maximum are not.
 """
 
 import math
