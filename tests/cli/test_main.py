@@ -131,7 +131,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(classifier):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Ctrl-C can't be sent to one process only on this system")
 def test_ctrl_c_leaves_the_best_model_and_no_traceback(pretrained, tmp_path):
     file = write_table(tmp_path / "train.tsv", toy_sentences(200))
-    process = start("finetune", file, "--model", pretrained, "-o", tmp_path / "out", "--epochs", "100000")
+    process = start(
+        "finetune", file, "--model", pretrained, "-o", tmp_path / "out", "--epochs", "100000",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell's children ignore it
+    )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (tmp_path / "out" / "metrics.json").exists():
         assert time.monotonic() < deadline and process.poll() is None
