@@ -1,6 +1,7 @@
 """The command line: `bertnp COMMAND`, one module per command, each loaded only when it runs."""
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -28,6 +29,9 @@ def main(argv=None):
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # what a terminal can't show doesn't stop the command
+    logger = logging.getLogger("bertnp")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the commands say in their own words what was loaded
     try:
         code = run(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
@@ -45,6 +49,8 @@ def main(argv=None):
             traceback.print_exc()
         print(f"bertnp: error: {one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        logger.setLevel(level)
 
 
 def run(argv):

@@ -1,7 +1,6 @@
 """What the commands' arguments have in common."""
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
@@ -76,15 +75,9 @@ def load_classifier(args):
     """The fine-tuned model that --model, --device, --precision, --max-length and --batch-size ask for."""
     from bertnp.pipelines import TextClassifier
 
-    hush_load_report()
     return TextClassifier.from_pretrained(
         args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=args.precision
     )
-
-
-def hush_load_report():
-    """The commands say in their own words what was loaded."""
-    logging.getLogger("bertnp").setLevel(logging.ERROR)
 
 
 def note(what):

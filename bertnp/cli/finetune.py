@@ -12,7 +12,6 @@ from bertnp.backend.files import write_text
 from bertnp.cli.arguments import (
     add_device_arguments,
     add_table_arguments,
-    hush_load_report,
     make_writable,
     note_cut,
     number,
@@ -88,7 +87,6 @@ def run(args):
     check_output(output, args.overwrite)
     if args.warmup >= 1 and args.warmup != int(args.warmup):
         raise ValueError(f"--warmup: expected a share below 1 or a whole number of steps, got {args.warmup:g}")
-    hush_load_report()
     task = Task(args)
     model = task.load_model(args.seed)
     trainer = task.trainer(model, args.seed, output if args.seeds is None else output / f"seed-{args.seed}")

@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 import bertnp
-from bertnp.cli.arguments import hush_load_report
 from bertnp.models.configuration import BertConfig
 from bertnp.models.weight_files import WeightFiles
 from bertnp.tokenization import BertTokenizer
@@ -41,7 +40,6 @@ def run(args):
     folder = Path(args.folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    hush_load_report()
     config = BertConfig.from_pretrained(folder)
     with WeightFiles(folder) as files:
         tensors = [(name, files.shape(name)) for name in files.names]
