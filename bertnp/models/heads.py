@@ -8,7 +8,7 @@ import numpy as np
 import bertnp.functional as F
 from bertnp.backend import array_module, as_array, is_array
 from bertnp.models.bert import BertPreTrainedModel, BertTrunk, host_array, leading_shape, one_of
-from bertnp.models.output import ModelOutput, WhenRead
+from bertnp.models.output import LossPart, ModelOutput, WhenRead
 from bertnp.nn import (
     Activation,
     BinaryCrossEntropyLoss,
@@ -114,13 +114,13 @@ class MaskedWords(BertPreTrainedModel):
         return labels, labels != IGNORED
 
     def masked_word_loss(self, h, packing, labels):
-        """The loss over the labelled rows of h, and which rows those are; (None, None) without labels."""
+        """The loss over the labelled rows of h, as a LossPart, and which rows those are; (None, None) without labels."""
         if labels is None:
             return None, None
         labels = labels.reshape(-1)[packing.rows]  # (T,)
         rows = np.flatnonzero(labels != IGNORED)  # (N,)
         logits = self.cls.predictions(F.gather_rows(h, rows))  # (N, V)
-        return self.masked_word_criterion(logits, labels[rows]), rows
+        return LossPart(self.masked_word_criterion(logits, labels[rows]), logits, labels[rows]), rows
 
     def masked_word_loss_backward(self, dloss, rows, packing):
         """dh (T, H) from dloss."""
@@ -181,27 +181,37 @@ class BertForPreTraining(MaskedWords):
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
         h, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also)
         relation = self.cls.seq_relationship(pooled)
-        loss, rows = self.masked_word_loss(h, packing, labels)
-        if labels is not None:
+        words, rows = self.masked_word_loss(h, packing, labels)
+        loss = parts = None
+        if words is not None:
             answers = class_labels("next_sentence_label", next_sentence_label, (packing.B,), 2)
-            loss = loss + self.next_sentence_criterion(relation, answers)
+            sentences = LossPart(self.next_sentence_criterion(relation, answers), relation, answers)
+            loss, parts = words.loss + sentences.loss, {"labels": words, "next_sentence_label": sentences}
         self.save(h, packing, rows)
-        logits = self.all_logits(h, packing)
-        return ModelOutput(loss=loss, prediction_logits=logits, seq_relationship_logits=relation, **extras)
+        return ModelOutput(
+            loss=loss, prediction_logits=self.all_logits(h, packing), seq_relationship_logits=relation, parts=parts,
+            **extras,
+        )  # fmt: skip
 
     def backward(self, scale=1.0, dprediction_logits=None, dseq_relationship_logits=None):
-        """Add to every gradient, from the loss times scale or from the outputs' gradients; returns the embeddings'."""
+        """Add to every gradient, from the loss times scale or from the outputs' gradients; returns the embeddings'.
+
+        scale: one number, or one for each part of the loss: {"labels": ..., "next_sentence_label": ...}
+        """
+        if not isinstance(scale, dict):
+            scale = dict.fromkeys(("labels", "next_sentence_label"), scale)
+        of_words, of_sentences = scale["labels"], scale["next_sentence_label"]
         h, packing, rows = self.saved()
         dh = drelation = None
         if dprediction_logits is None and dseq_relationship_logits is None:
             if rows is None:
                 raise self.no_loss()
-            dh = self.masked_word_loss_backward(scale, rows, packing)
-            drelation = self.next_sentence_criterion.backward(scale)
+            dh = self.masked_word_loss_backward(of_words, rows, packing)
+            drelation = self.next_sentence_criterion.backward(of_sentences)
         if dprediction_logits is not None:
-            dh = self.all_logits_backward(dprediction_logits * scale, h, packing)
+            dh = self.all_logits_backward(dprediction_logits * of_words, h, packing)
         if dseq_relationship_logits is not None:
-            drelation = dseq_relationship_logits * scale
+            drelation = dseq_relationship_logits * of_sentences
         dpooled = None if drelation is None else self.cls.seq_relationship.backward(drelation)
         return self.bert.encode_rows_backward(packing, dh, dpooled)
 
@@ -232,9 +242,10 @@ class BertForMaskedLM(MaskedWords):
         labels, also = self.masked_word_labels(labels, input_ids, inputs_embeds)
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
         h, _, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also)
-        loss, rows = self.masked_word_loss(h, packing, labels)
+        words, rows = self.masked_word_loss(h, packing, labels)
         self.save(h, packing, rows)
-        return ModelOutput(loss=loss, logits=self.all_logits(h, packing), **extras)
+        loss, parts = (None, None) if words is None else (words.loss, {"labels": words})
+        return ModelOutput(loss=loss, logits=self.all_logits(h, packing), parts=parts, **extras)
 
     def backward(self, scale=1.0, dlogits=None):
         """Add to every gradient, from the loss times scale or from dlogits (B, S, V); returns the embeddings'."""

@@ -1,5 +1,7 @@
 """What a model's forward returns."""
 
+from bertnp.backend import as_array
+
 
 class ModelOutput:
     """The results of a forward by name: out.loss, out.logits, …; out["logits"] and out[0] work too.
@@ -7,8 +9,11 @@ class ModelOutput:
     A result may be worked out only when it is first read. Those that were not asked for are None and not counted.
     """
 
-    def __init__(self, **results):
+    parts = None  # {argument: LossPart} of the losses that `loss` is the sum of, by the argument of their labels
+
+    def __init__(self, *, parts=None, **results):
         self._results = results
+        self.parts = parts
 
     def __getattr__(self, name):
         results = self.__dict__.get("_results", {})
@@ -44,6 +49,22 @@ class ModelOutput:
 
     def to_tuple(self):
         return tuple(getattr(self, name) for name in self.keys())
+
+
+class LossPart:
+    """One of the losses that a model's loss is the sum of: a mean over labelled items.
+
+    loss: ()   logits: (n, C)   labels: (n,) host integers, -100 where there is none
+    """
+
+    def __init__(self, loss, logits, labels):
+        self.loss = loss
+        self.logits = logits
+        self.labels = labels
+
+    def correct(self):
+        """How many labelled items have their label as the likeliest class: (), beside the logits."""
+        return (self.logits.argmax(axis=-1) == as_array(self.labels, like=self.logits)).sum()
 
 
 class WhenRead:

@@ -535,3 +535,37 @@ def test_bad_labels(head, arguments, error, message):
         model(**{**inputs_of(head), **arguments})
     model(**inputs_of(head), **HEADS[head])  # what failed leaves no trace
     model.backward()
+
+
+def test_the_parts_of_the_pretraining_loss_can_be_weighed_apart():
+    model, labels = make_model("BertForPreTraining"), HEADS["BertForPreTraining"]
+    inputs = {"input_ids": IDS, "attention_mask": MASK, **labels}
+    out = model(**inputs)
+    assert set(out.parts) == {"labels", "next_sentence_label"} and "parts" not in out
+    words, sentences = out.parts["labels"], out.parts["next_sentence_label"]
+    assert float(out.loss) == float(words.loss + sentences.loss)
+    assert int(words.correct()) == (out.prediction_logits.argmax(-1) == labels["labels"]).sum()
+    right = out.seq_relationship_logits.argmax(-1) == labels["next_sentence_label"]
+    assert int(sentences.correct()) == right.sum()
+
+    def gradient(scale):
+        model.zero_grad()
+        model(**inputs)
+        model.backward(scale)
+        return model.buffer.grad.copy()
+
+    scales = ((1.0, 0.0), (0.0, 1.0), (0.3, 2.0))
+    apart = [gradient({"labels": a, "next_sentence_label": b}) for a, b in scales]
+    assert np.abs(apart[0]).max() > 0 and np.abs(apart[1]).max() > 0
+    assert np.abs(0.3 * apart[0] + 2.0 * apart[1] - apart[2]).max() < 1e-12
+    assert np.abs(apart[0] + apart[1] - gradient(1.0)).max() < 1e-12
+
+
+def test_right_answers_are_counted_among_the_labelled_words():
+    model = make_model("BertForMaskedLM")
+    assert model(input_ids=IDS, attention_mask=MASK).parts is None
+    guesses = model(input_ids=IDS, attention_mask=MASK, labels=WORD_LABELS).logits.argmax(-1)
+    labels = np.where(WORD_LABELS >= 0, guesses, -100)
+    assert int(model(input_ids=IDS, attention_mask=MASK, labels=labels).parts["labels"].correct()) == 4
+    labels[0, 1] = (labels[0, 1] + 1) % 9
+    assert int(model(input_ids=IDS, attention_mask=MASK, labels=labels).parts["labels"].correct()) == 3
