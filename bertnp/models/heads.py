@@ -114,7 +114,7 @@ class MaskedWords(BertPreTrainedModel):
         return labels, labels != IGNORED
 
     def masked_word_loss(self, h, packing, labels):
-        """The loss over the labelled rows of h, as a LossPart, and which rows those are; (None, None) without labels."""
+        """The LossPart of the labelled rows of h, and which rows those are; (None, None) without labels."""
         if labels is None:
             return None, None
         labels = labels.reshape(-1)[packing.rows]  # (T,)
