@@ -1,8 +1,10 @@
 """Plain and labelled texts from files, as token ids, in batches."""
 
 from bertnp.data.batches import batches, batches_by_length, epoch_order, labelled_items
+from bertnp.data.corpus import corpus_files, corpus_hash, guess_corpus_format, read_documents
 from bertnp.data.encoded import EncodedTexts, encode_texts
 from bertnp.data.instances import PretrainingInstance, create_pretraining_instances
+from bertnp.data.sentences import split_sentences
 from bertnp.data.tables import LabelledTexts, decode_lines, read_table
 
 __all__ = [
@@ -11,10 +13,15 @@ __all__ = [
     "PretrainingInstance",
     "batches",
     "batches_by_length",
+    "corpus_files",
+    "corpus_hash",
     "create_pretraining_instances",
     "decode_lines",
     "encode_texts",
     "epoch_order",
+    "guess_corpus_format",
     "labelled_items",
+    "read_documents",
     "read_table",
+    "split_sentences",
 ]
