@@ -84,8 +84,8 @@ def _is_abbreviation(text, match, following):
     word = found.group()
     if len(word) == 1 and word.isalpha():
         before = text[max(0, place - 3) : place - 1]
-        if before.endswith(("'", "’")) and before[0].isalpha():
-            return False  # James's.
+        if before.endswith("&") or (before.endswith(("'", "’")) and before[0].isalpha()):
+            return False  # &c. and James's.
         if word == "I":  # the pronoun, unless another initial stands before it
             return before.endswith(".") or before.endswith(". ")
         return not (word in "mM" and before in ("a.", "p.", "A.", "P."))  # at 4 p.m.
