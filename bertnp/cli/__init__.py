@@ -6,10 +6,12 @@ import os
 import sys
 import traceback
 
-COMMANDS = {  # name -> what it does; the module bears the same name
+COMMANDS = {  # name -> what it does; the module bears the same name, with _ for -
     "finetune": "teach a pre-trained BERT to classify texts, or to give them a number",
     "evaluate": "measure a fine-tuned model on a labelled file",
     "predict": "label texts, with probabilities",
+    "fill-mask": "fill in masked words, with a pre-trained model",
+    "next-sentence": "tell whether one sentence follows another, with a pre-trained model",
     "info": "say what a model folder holds",
     "gradcheck": "check hand-written gradients, the library's or your own",
 }
@@ -57,7 +59,7 @@ def run(argv):
     from bertnp.cli.arguments import Parser
 
     if argv and argv[0] in COMMANDS:
-        command = importlib.import_module(f"bertnp.cli.{argv[0]}")
+        command = importlib.import_module(f"bertnp.cli.{argv[0].replace('-', '_')}")
         parser = Parser(prog=f"bertnp {argv[0]}", description=command.__doc__, epilog=command.EXAMPLES)
         command.add_arguments(parser)
         return command.run(parser.parse_args(argv[1:])) or 0

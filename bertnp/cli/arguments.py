@@ -39,11 +39,12 @@ def delimiter(text):
     return text
 
 
-def add_table_arguments(parser, labelled=True):
+def add_table_arguments(parser, labelled=True, pairs=True):
     """--text, --pair, --label and how to read the file."""
     group = parser.add_argument_group("the file's columns, by name or by number from 1")
     group.add_argument("--text", metavar="COL", help="the sentences (default: a usual name, such as text or sentence)")
-    group.add_argument("--pair", metavar="COL", help="second sentences, where the texts are pairs")
+    if pairs:
+        group.add_argument("--pair", metavar="COL", help="second sentences, where the texts are pairs")
     if labelled:
         group.add_argument("--label", metavar="COL", help="the labels (default: a usual name, such as label or score)")
     group.add_argument("--file-format", choices=("tsv", "csv", "jsonl"), help="default: by its ending, or its look")
@@ -66,7 +67,7 @@ def add_device_arguments(parser):
 
 
 def add_model_argument(parser):
-    parser.add_argument("--model", required=True, metavar="DIR", help="the folder of a fine-tuned model, or a name")
+    parser.add_argument("--model", required=True, metavar="DIR", help="the folder of a model, or a name")
     parser.add_argument("--max-length", type=number(int, 2), metavar="N",
                         help="cut texts to so many tokens (default: what the model allows)")  # fmt: skip
 

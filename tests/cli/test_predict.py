@@ -56,7 +56,7 @@ def test_files_lines_and_standard_input_give_what_arguments_give(run, classifier
 
 
 def test_long_input_is_read_in_pieces_and_stays_in_order(run, classifier, stdin, monkeypatch):
-    monkeypatch.setattr("bertnp.cli.predict.CHUNK", 2)
+    monkeypatch.setattr("bertnp.cli.texts.CHUNK", 2)
     expected = run("predict", *TEXTS, "--model", classifier)[1]
     stdin("\n".join(TEXTS).encode())
     assert run("predict", "-", "--model", classifier)[1] == expected
@@ -95,10 +95,10 @@ def test_what_is_wrong_is_told_in_one_line(refused, classifier, pretrained, tmp_
     def refusal(*args, model=classifier):
         return refused("predict", *args, "--model", model)
 
-    source = "give either texts, or - for standard input, or --file (see bertnp predict --help)"
+    source = "give either texts, or - for standard input, or --file (see --help)"
     assert refusal() == source
     assert refusal("a", "--file", "b.txt") == source
-    assert refusal("the film", "  ") == "a text is blank; there is nothing to label"
+    assert refusal("the film", "  ") == "a text is blank; there is nothing to read"
     assert refusal("a", "b", "--second", "c") == "--second: expected one for each of 2 texts, got 1"
     assert refusal("caf\udce9") == "a text is not UTF-8: 'caf\\udce9'"
     assert refusal("the film", model=pretrained).startswith(f"{pretrained} holds no trained classifier")
@@ -107,12 +107,12 @@ def test_what_is_wrong_is_told_in_one_line(refused, classifier, pretrained, tmp_
     assert "the following arguments are required: --model" in refused("predict", "the film")
     (tmp_path / "empty.txt").write_bytes(b"\n")
     assert refusal("--file", tmp_path / "empty.txt") == (
-        f"{tmp_path / 'empty.txt'}: it is empty; there is nothing to label"
+        f"{tmp_path / 'empty.txt'}: it is empty; there is nothing to read"
     )
     stdin(b"")
-    assert refusal("-") == "standard input: it is empty; there is nothing to label"
+    assert refusal("-") == "standard input: it is empty; there is nothing to read"
     stdin(b"the film\n\nthe day\n")
-    assert refusal("-") == "standard input, line 2: a blank line; there is nothing to label"
+    assert refusal("-") == "standard input, line 2: a blank line; there is nothing to read"
     stdin(b"the film\ncaf\xe9\n")
     assert refusal("-") == "standard input, line 2: not UTF-8 (byte 0xe9); save the file as UTF-8"
 
