@@ -1,7 +1,8 @@
 """Teach a pre-trained BERT to classify sentences or pairs of sentences, or to give them a number.
 
-OUTPUT gets the best model (config.json, model.safetensors, tokenizer files), metrics.json, learning_curve.png, and
-confusion_matrix.png or, for numbers, predicted_against_true.png.
+OUT gets the best model (config.json, model.safetensors, tokenizer files), metrics.json and metrics.jsonl,
+learning_curve.png, and confusion_matrix.png or, for numbers, predicted_against_true.png. While it trains there is a
+checkpoint after each epoch, from which --resume goes on.
 """
 
 import json
@@ -17,6 +18,16 @@ from bertnp.cli.arguments import (
     number,
     table_options,
     text,
+)
+from bertnp.cli.training import (
+    Notes,
+    add_output_arguments,
+    add_training_arguments,
+    check_output,
+    file_hash,
+    finished,
+    tell_interrupted,
+    training_options,
 )
 from bertnp.data import encode_texts, read_table
 from bertnp.data.tables import is_number
@@ -39,8 +50,7 @@ def add_arguments(parser):
     positive = number(int, 1)
     parser.add_argument("file", metavar="FILE", help="labelled texts: TSV, CSV or JSON lines, in UTF-8")
     parser.add_argument("--model", required=True, metavar="DIR", help="the pre-trained model: a folder, or a name")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the folder to write to")
-    parser.add_argument("--overwrite", action="store_true", help="write there though the folder is not empty")
+    add_output_arguments(parser, keep=0)
     parser.add_argument("--task", choices=("classification", "regression"),
                         help="default: regression if the labels are numbers, and not all of them whole")  # fmt: skip
     add_table_arguments(parser)
@@ -56,24 +66,9 @@ def add_arguments(parser):
     group.add_argument("--patience", type=positive, metavar="N", help="stop after N epochs without a better one")
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=positive, default=3, metavar="N", help="default: 3")
-    group.add_argument("--batch-size", type=positive, default=32, metavar="N", help="default: 32")
-    group.add_argument("--micro-batch-size", type=positive, metavar="N",
-                       help="texts that go through the model together, where a batch needs too much memory; the "
-                       "result is the same")  # fmt: skip
-    group.add_argument("--lr", type=number(float, 0), default=5e-5, metavar="RATE", help="default: 5e-5")
-    group.add_argument("--optimizer", choices=("adamw", "adam", "google"), default="adamw",
-                       help="google: AdamW without bias correction (default: adamw)")  # fmt: skip
-    group.add_argument("--weight-decay", type=number(float, 0), default=0.01, metavar="RATE", help="default: 0.01")
-    group.add_argument("--schedule", default="linear", help="of the learning rate: linear, constant, cosine, google, "
-                       "polynomial or inverse_sqrt (default: linear)",
-                       choices=("linear", "constant", "cosine", "google", "polynomial", "inverse_sqrt"))  # fmt: skip
-    group.add_argument("--warmup", type=number(float, 0), default=0.1, metavar="N",
-                       help="steps of warm-up or, below 1, their share of all steps (default: 0.1)")  # fmt: skip
-    group.add_argument("--clip", type=number(float, 0), default=1.0, metavar="NORM",
-                       help="longest gradient; 0: no clipping (default: 1.0)")  # fmt: skip
+    add_training_arguments(group, lr=5e-5, batch_size=32, warmup=0.1)
     group.add_argument("--max-length", type=number(int, 2), metavar="N",
                        help="cut texts to so many tokens (default: 128, or what the model allows)")  # fmt: skip
-    group.add_argument("--seed", type=number(int, 0), default=0, metavar="N", help="default: 0")
     group.add_argument("--seeds", type=positive, metavar="N",
                        help="train N times, with seeds from --seed on, into OUT/seed-0, ...; report mean and "
                        "standard deviation")  # fmt: skip
@@ -84,9 +79,7 @@ def add_arguments(parser):
 def run(args):
     # Everything that may be wrong with the input comes to light first, before anything is written.
     output = Path(args.output)
-    check_output(output, args.overwrite)
-    if args.warmup >= 1 and args.warmup != int(args.warmup):
-        raise ValueError(f"--warmup: expected a share below 1 or a whole number of steps, got {args.warmup:g}")
+    check_output(output, args.overwrite or args.resume)
     task = Task(args)
     model = task.load_model(args.seed)
     trainer = task.trainer(model, args.seed, output if args.seeds is None else output / f"seed-{args.seed}")
@@ -110,14 +103,6 @@ def run(args):
             output.rmdir()
 
 
-def check_output(folder, overwrite):
-    """ValueError where the folder to write to is a file, or has something in it that may not be overwritten."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; expected a folder to write to")
-    if not overwrite and folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty; give another folder, or --overwrite")
-
-
 class Task:
     """What is to be learned: the texts, encoded, with their labels, and how."""
 
@@ -125,6 +110,7 @@ class Task:
         self.args = args
         table = read_table(args.file, **table_options(args))
         self.columns, self.header, self.rows = table.columns, table.header, len(table)
+        self.file_hash = file_hash(args.file)
         held_out = read_table(args.eval, **table_options(args)) if args.eval else None
         self.regression = args.task == "regression" or (args.task is None and looks_like_numbers(table.labels))
         config = BertConfig.from_pretrained(args.model)
@@ -166,12 +152,11 @@ class Task:
         pictures = Pictures(None if self.regression else self.names)
         return Trainer(
             model, self.examples, self.held_out,
-            epochs=args.epochs, batch_size=args.batch_size, micro_batch_size=args.micro_batch_size, lr=args.lr,
-            optimizer=args.optimizer, weight_decay=args.weight_decay, schedule=args.schedule, warmup=args.warmup,
-            clip=args.clip or None, seed=seed, best_by=args.best_by, patience=args.patience, output=folder,
-            tokenizer=self.tokenizer, callbacks=[*bar, EvaluationLines(), pictures],
+            epochs=args.epochs, seed=seed, best_by=args.best_by, patience=args.patience, output=folder, keep=args.keep,
+            tokenizer=self.tokenizer, callbacks=[*bar, Notes(), EvaluationLines(), pictures], **training_options(args),
             settings={
-                "file": str(args.file), "columns": self.columns, "eval": args.eval, "pretrained": str(args.model),
+                "file": str(args.file), "file_sha256": self.file_hash, "columns": self.columns, "eval": args.eval,
+                "pretrained": str(args.model),
                 "hold_out": 0 if args.eval else args.hold_out, "split_seed": args.split_seed,
                 "task": "regression" if self.regression else "classification", "labels": self.names,
                 "max_length": self.max_length,
@@ -201,18 +186,19 @@ class Task:
         note_cut(self.examples, self.max_length, "training texts")
 
     def train(self, trainer):
-        """Train, say where the best model is, and return the record."""
-        try:
-            record = trainer.train()
-        except KeyboardInterrupt:
-            if trainer.record["best"] is None:
-                print("\nstopped before the first epoch was over: nothing is kept")
-            else:
-                print(f"\nstopped; the best model so far, of epoch {trainer.record['best']['epoch']}, "
-                      f"is in {trainer.output}")  # fmt: skip
-            raise
+        """Train, say where the best model is, and return the record; one that has finished before stays as it is."""
+        record = finished(trainer.output) if self.args.resume else None
+        if record:
+            trainer.check_same_settings(trainer.output, record["settings"])
+            print(f"{trainer.output} has finished already")
+        else:
+            try:
+                record = trainer.train(resume=self.args.resume)
+            except KeyboardInterrupt:
+                tell_interrupted(trainer)
+                raise
         best = record["best"]
-        scores = ", ".join(f"{name} {text(value)}" for name, value in best.items() if name != "epoch")
+        scores = ", ".join(f"{name} {text(value)}" for name, value in best.items() if name not in ("epoch", "step"))
         if record["ended"] == "early stopping":
             print(f"stopped early: no better epoch in the last {self.args.patience}")
         print(f"best    epoch {best['epoch']}{': ' if scores else ''}{scores}; saved in {trainer.output}", flush=True)
@@ -263,7 +249,7 @@ def summarise(records, output):
     summary = {"seeds": [record["settings"]["seed"] for record in records], "best": best, "mean": {}, "deviation": {}}
     for name in best[0]:
         values = [scores[name] for scores in best]
-        if name != "epoch" and None not in values:
+        if name not in ("epoch", "step") and None not in values:
             summary["mean"][name] = statistics.fmean(values)
             summary["deviation"][name] = statistics.stdev(values) if len(values) > 1 else None
     summary["settings"] = {name: value for name, value in records[0]["settings"].items() if name != "seed"}

@@ -29,9 +29,18 @@ def batches_by_length(lengths, batch_size):
     return batches(np.argsort(lengths, kind="stable"), batch_size)
 
 
+LABELS = ("labels", "next_sentence_label")  # the arguments whose losses are added up
+
+
 def labelled_items(batch):
-    """How many items the mean of a batch's loss runs over: labels that are not -100, or numbers to predict."""
+    """How many items the mean of each part of a batch's loss runs over, by the argument of its labels.
+
+    Labels that are not -100, or numbers to predict: {"labels": 37, "next_sentence_label": 8}
+    """
     if batch.get("labels") is None:
         raise ValueError("there are no labels to learn from")
-    labels = np.asarray(batch["labels"])
+    return {name: _items(np.asarray(batch[name])) for name in LABELS if batch.get(name) is not None}
+
+
+def _items(labels):
     return int((labels != IGNORED).sum()) if labels.dtype.kind in "iu" else labels.size

@@ -16,7 +16,7 @@ def learning_curve(metrics, path):
 
     metrics: a trainer's record, the contents of metrics.json   path: of the PNG
     """
-    epochs = metrics["epochs"]
+    epochs = metrics["history"]
     x = [epoch["epoch"] for epoch in epochs]
     held_out = [epoch["held_out"] for epoch in epochs if epoch["held_out"]]
     every = {"markevery": -(-len(x) // 10)}

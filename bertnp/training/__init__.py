@@ -1,7 +1,7 @@
 """Training: the loop, its metrics, and what it reports."""
 
-from bertnp.training.callbacks import Callback, EpochLines, ProgressBar
-from bertnp.training.evaluation import evaluate, predict_logits
+from bertnp.training.callbacks import Callback, EvaluationLines, ProgressBar
+from bertnp.training.evaluation import evaluate, evaluate_pretraining, predict_logits
 from bertnp.training.metrics import (
     accuracy,
     classification_metrics,
@@ -17,13 +17,14 @@ from bertnp.training.trainer import Trainer
 
 __all__ = [
     "Callback",
-    "EpochLines",
+    "EvaluationLines",
     "ProgressBar",
     "Trainer",
     "accuracy",
     "classification_metrics",
     "confusion_matrix",
     "evaluate",
+    "evaluate_pretraining",
     "f1_score",
     "matthews_correlation",
     "metrics_for",

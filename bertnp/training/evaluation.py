@@ -1,11 +1,14 @@
 """What a model predicts for a whole set, and how good that is."""
 
+import inspect
+
 import numpy as np
 
 from bertnp.backend import to_numpy
 from bertnp.data import batches_by_length, labelled_items
 from bertnp.nn import inference
 from bertnp.training.metrics import metrics_for
+from bertnp.training.running import RunningMeans
 
 
 def predict_logits(model, examples, batch_size=64):
@@ -25,7 +28,7 @@ def predict_logits(model, examples, batch_size=64):
             logits[rows] = to_numpy(out.logits)
             if out.loss is not None:
                 losses.append(float(out.loss))
-                items.append(labelled_items(batch))
+                items.append(labelled_items(batch)["labels"])
     if logits is None:
         raise ValueError("there are no examples to predict")
     return logits, float(np.average(losses, weights=items)) if losses else None
@@ -41,3 +44,23 @@ def evaluate(model, examples, metrics=None, batch_size=64):
     metrics = metrics or metrics_for(examples.labels)
     logits, loss = predict_logits(model, examples, batch_size)
     return {"loss": loss, **metrics(logits, examples.labels)}
+
+
+def evaluate_pretraining(model, examples, batch_size=64):
+    """How well a model fills in the masked words of a set and, where it does that too, tells following sentences.
+
+    {"loss", "masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy"}, means over all
+    labelled words and over all examples. Dropout is off.
+
+    model: BertForPreTraining or BertForMaskedLM   examples: such as `PretrainingInstances`
+    """
+    means, accepted = RunningMeans(), set(inspect.signature(model.forward).parameters)
+    with inference():
+        for rows in batches_by_length(examples.lengths, batch_size):
+            batch = {name: values for name, values in examples.batch(rows).items() if name in accepted}
+            items, parts = labelled_items(batch), model(**batch).parts
+            means.add({
+                name: (float(to_numpy(part.loss)), items[name], int(to_numpy(part.correct())))
+                for name, part in parts.items()
+            })  # fmt: skip
+    return means.means()

@@ -9,31 +9,47 @@ from pathlib import Path
 import numpy as np
 
 from bertnp.backend import to_numpy
-from bertnp.backend.files import write_text
+from bertnp.backend.files import remove_leftovers, write_text
 from bertnp.data import batches, epoch_order, labelled_items
+from bertnp.models.configuration import CONFIG_FILE
+from bertnp.models.heads import MaskedWords
 from bertnp.optim import SCHEDULES, Adam, AdamW, clip_grad_norm
-from bertnp.training.evaluation import predict_logits
+from bertnp.training.checkpoints import (
+    checkpoints,
+    differences,
+    environment,
+    read_checkpoint,
+    remove_checkpoints,
+    write_checkpoint,
+)
+from bertnp.training.evaluation import evaluate_pretraining, predict_logits
+from bertnp.training.interruption import stop_requests
 from bertnp.training.metrics import metric_names, metrics_for
+from bertnp.training.running import RunningMeans
 
 METRICS_FILE = "metrics.json"
+LOG_FILE = "metrics.jsonl"
 OPTIMIZERS = ("adamw", "adam", "google")
-LOWER_IS_BETTER = ("loss", "rmse")
+LOWER_IS_BETTER = ("loss", "rmse", "masked_lm_loss", "next_sentence_loss")
 
 
 class Trainer:
-    """Fits a model to a labelled set, keeps its best state and reports how it went.
+    """Fits a model to a labelled set, keeps its best state and reports how it went. Fine-tunes and pre-trains.
 
         trainer = Trainer(model, examples, held_out, epochs=3, batch_size=32, lr=5e-5, seed=0)
         record = trainer.train()
 
     A step: for each batch forward, backward, clipping, the schedule's learning rate, the optimiser. Epoch e sees the
-    examples in the order numpy.random.default_rng([seed, e]).permutation(n). After each epoch the model is evaluated;
-    at the end it holds the weights of the best epoch. The same seed gives the same bytes.
+    examples in the order numpy.random.default_rng([seed, e]).permutation(n). After each epoch, or every so many steps,
+    the model is evaluated; at the end it holds the weights of the best evaluation. The same seed gives the same bytes,
+    whether or not the training was stopped and resumed in between.
 
     model: forward takes what examples.batch gives, and its output has a loss
-    train, evaluation: sets with `len`, `batch(rows)`, `labels` and `lengths`, such as `bertnp.data.EncodedTexts`;
-      without `evaluation` the last epoch is the best
-    epochs, batch_size: how often each example is seen, and how many of them make a step (the last batch may be short)
+    train, evaluation: sets with `len`, `batch(rows)`, `labels` and `lengths`, such as `bertnp.data.EncodedTexts` or
+      `bertnp.data.PretrainingInstances`; without `evaluation` the last state is the best. A set that draws random
+      numbers has `state_dict` and `load_state_dict`, so that checkpoints can keep its place
+    epochs or steps: how often each example is seen (default 3), or how many steps are made
+    batch_size: how many examples make a step (the last batch of an epoch may be short)
     micro_batch_size: cut each batch into pieces of at most so many examples, one after the other through the model, to
       save memory. The step is the same: each piece's mean loss weighs as much as its share of the batch's labelled
       items, and dropout depends on an example's place in the whole batch
@@ -44,11 +60,15 @@ class Trainer:
     clip: longest allowed gradient, all parameters together; None: no clipping
     seed: of the order of the examples and of dropout
     metrics: function of (logits, labels) that gives {name: number, or None if undefined}; None: what suits the labels
-    best_by: which of these, or "loss", says which epoch is best; None: accuracy or Pearson's correlation, and with
-      metrics of your own the loss
-    patience: stop after so many epochs without a better one; None: never
-    output, tokenizer: the folder where the best model, with its tokenizer, and metrics.json are kept, written anew at
-      each epoch's end; None: nothing is written
+    best_by: which of these, or "loss", says what is best; None: accuracy or Pearson's correlation, and the loss with
+      metrics of your own and where words are filled in
+    patience: stop after so many evaluations without a better one; None: never
+    evaluate_every: steps between two evaluations; None: an epoch's
+    log_every: steps between two lines of the log
+    output, tokenizer: a folder for the best model so far, with its tokenizer, for metrics.json (the record), for
+      metrics.jsonl (the log) and for checkpoints; None: nothing is written
+    checkpoint_every: steps between two checkpoints; None: one at each evaluation; 0: none at all
+    keep: how many checkpoints stay; 0: those of a finished training are removed
     callbacks: see `bertnp.training.Callback`   settings: more entries for the record's settings
 
     ValueError or TypeError: an argument that makes no sense. FloatingPointError: the loss is no longer finite.
@@ -60,7 +80,8 @@ class Trainer:
         train,
         evaluation=None,
         *,
-        epochs=3,
+        epochs=None,
+        steps=None,
         batch_size=32,
         micro_batch_size=None,
         lr=5e-5,
@@ -73,19 +94,29 @@ class Trainer:
         metrics=None,
         best_by=None,
         patience=None,
+        evaluate_every=None,
         evaluation_batch_size=64,
+        log_every=10,
         output=None,
         tokenizer=None,
+        checkpoint_every=None,
+        keep=2,
         callbacks=(),
         settings=None,
     ):
-        counts = {"epochs": epochs, "batch_size": batch_size, "evaluation_batch_size": evaluation_batch_size}
-        optional = {"micro_batch_size": micro_batch_size, "patience": patience}
+        if epochs is not None and steps is not None:
+            raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
+        if steps is None:
+            epochs = 3 if epochs is None else epochs
+        counts = {"batch_size": batch_size, "evaluation_batch_size": evaluation_batch_size, "log_every": log_every}
+        optional = {"epochs": epochs, "steps": steps, "micro_batch_size": micro_batch_size, "patience": patience,
+                    "evaluate_every": evaluate_every}  # fmt: skip
         for name, value in {**counts, **{k: v for k, v in optional.items() if v is not None}}.items():
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"{name}: expected a whole number of at least 1, got {value!r}")
-        if not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed: expected a whole number of at least 0, got {seed!r}")
+        for name, value in {"seed": seed, "keep": keep, "checkpoint_every": checkpoint_every or 0}.items():
+            if not isinstance(value, (int, np.integer)) or value < 0:
+                raise ValueError(f"{name}: expected a whole number of at least 0, got {value!r}")
         if clip is not None and not clip > 0:
             raise ValueError(f"clip: expected a positive number or None, got {clip!r}")
         if len(train) == 0:
@@ -103,28 +134,31 @@ class Trainer:
         self.clip = clip
         self.seed = seed
         self.patience = patience
+        self.log_every = log_every
         self.output = None if output is None else Path(output)
         self.tokenizer = tokenizer
+        self.keep = keep
         self.callbacks = list(callbacks)
         self.steps_per_epoch = -(-len(train) // batch_size)
-        self.total_steps = epochs * self.steps_per_epoch
+        self.total_steps = int(steps or epochs * self.steps_per_epoch)
+        self.evaluate_every = evaluate_every or self.steps_per_epoch
+        self.checkpoint_every = self.evaluate_every if checkpoint_every is None else checkpoint_every
         self.warmup = warmup_steps(warmup, self.total_steps)
         self.schedule = make_schedule(schedule, self.total_steps, self.warmup)
         self.optimizer = make_optimizer(optimizer, model, lr, weight_decay)
+        self.fills_in_words = isinstance(model, MaskedWords)
         self.metrics = metrics
         self.best_by = best_by
         if evaluation is not None:
-            self.metrics = metrics or metrics_for(evaluation.labels)
-            names = [] if metrics else metric_names(self.metrics, model.config.num_labels)
-            self.best_by = best_by or ([*names, "loss"])[0]
-            if names:
-                self.check_best_by(["loss", *names])
-        self.step = self.epoch = 0  # those done
+            self.choose_metrics(metrics)
+        self._accepted = set(inspect.signature(model.forward).parameters)
+        self.step = 0  # steps done
         self.loss = None  # the last one that was read
-        self.tokens = 0  # of this epoch's steps so far
-        self.best_logits = None  # of the evaluation set, at the best epoch
+        self.since_log = RunningMeans()
+        self.since_evaluation = RunningMeans()
+        self.gradient_norm = None  # before clipping, of the last step that was read
+        self.best_logits = None  # of the evaluation set, at the best evaluation
         self._best_weights = None
-        self._epoch_began = None
         self.record = {
             "settings": {
                 "model": type(model).__name__,
@@ -144,33 +178,53 @@ class Trainer:
                 "seed": int(seed),
                 "train_examples": len(train),
                 "held_out_examples": 0 if evaluation is None else len(evaluation),
+                "evaluate_every": self.evaluate_every,
+                "log_every": log_every,
                 "best_by": self.best_by,
                 "patience": patience,
                 **(settings or {}),
             },
-            "epochs": [],
+            "history": [],
             "best": None,
             "ended": "not yet",
         }
 
+    @property
+    def epoch(self):
+        """How many epochs are done, a fraction in the middle of one."""
+        return epochs_done(self.step, self.steps_per_epoch)
+
     # the loop
 
-    def train(self):
-        """Run the epochs that are left; returns the record, which metrics.json holds.
+    def train(self, resume=False):
+        """Make the steps that are left; returns the record, which metrics.json holds.
 
-        {"settings": ..., "epochs": [{"epoch", "train_loss", "held_out": {"loss", metrics}, "seconds", ...}],
-        "best": {"epoch", metrics}, "ended": "finished", "early stopping", "interrupted" or "failed"}
+        {"settings": ..., "history": [{"epoch", "step", "train_loss", "held_out": {"loss", metrics}, "seconds", ...}],
+        "best": {"epoch", "step", metrics}, "ended": "finished", "early stopping", "interrupted" or "failed"}
+
+        resume: go on from the newest checkpoint in `output`, if there is one. ValueError if it is one of a training
+        with other settings.
+
+        Ctrl-C (or SIGTERM) lets the step end, writes a checkpoint and raises KeyboardInterrupt; a second one stops at
+        once.
         """
         streams = self.model.dropout_streams
         before = streams.hold, streams.first_example
+        if resume:
+            self.resume()
         streams.seed, streams.hold = self.seed, True
         self.record["ended"] = "failed"  # unless one of the lines below is reached
+        began = False
         try:
+            self.begin_log()
+            began = True
             self._call("start")
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss is looked at instead
-                while self.epoch < self.epochs and not self.out_of_patience():
-                    self.train_epoch()
-            self.record["ended"] = "finished" if self.epoch == self.epochs else "early stopping"
+                with stop_requests(lambda: self._call("stopping")) as request:
+                    self.make_steps(request)
+            self.record["ended"] = "early stopping" if self.step < self.total_steps else "finished"
+            if self.output is not None and self.keep == 0:
+                remove_checkpoints(self.output)
         except KeyboardInterrupt:
             self.record["ended"] = "interrupted"
             raise
@@ -178,95 +232,147 @@ class Trainer:
             streams.hold, streams.first_example = before
             self.model.eval()
             self.restore_best()
-            self._call("end")
-            if self.record["epochs"]:
+            if began:
+                self._call("end")
+            if self.record["history"]:
                 self.write_record()
         return self.record
 
-    def train_epoch(self):
-        """Go through the training set once, evaluate, and keep the model if it is the best so far."""
-        self.model.train()
-        self._epoch_began, self.tokens = time.perf_counter(), 0
-        total_loss = total_items = 0
+    def make_steps(self, request):
+        """One step after the other, with what is due after it: log, evaluation, checkpoint."""
         unread = None
-
-        def read():
-            nonlocal total_loss, total_items
-            loss, items, rows, step = unread
-            self.loss = float(to_numpy(loss))
-            if not math.isfinite(self.loss):
-                shown = ", ".join(map(str, rows.tolist()))
-                self.stop(f"the loss is {self.loss} at step {step + 1}, training rows {shown} (counted from 0)")
-            total_loss += self.loss * items
-            total_items += items
-
-        for rows in batches(epoch_order(len(self.train_set), self.seed, self.epoch), self.batch_size):
-            loss, items = self.train_step(rows)
+        if self.out_of_patience():
+            return
+        self.model.train()
+        for rows in self.remaining_batches():
+            began = time.perf_counter()
+            step = self.train_step(rows)
             if unread:
-                read()  # the loss of the step before: a device has worked on meanwhile
-            unread = loss, items, rows, self.step - 1
+                self.read(*unread)  # the loss of the step before: a device has worked on meanwhile
+            unread = step
+            self.since_log.seconds += time.perf_counter() - began
             self._call("step_end")
-        read()
-        seconds = self.train_seconds()
-        self.finish_epoch(total_loss / max(total_items, 1), seconds)
+            last = self.step == self.total_steps
+            log, evaluate, save = (
+                every > 0 and (last or self.step % every == 0)
+                for every in (self.log_every, self.evaluate_every, self.checkpoint_every)
+            )
+            if log or evaluate or save or request.asked:
+                began = time.perf_counter()
+                self.read(*unread)
+                unread = None
+                self.since_log.seconds += time.perf_counter() - began
+            if log or evaluate:
+                self.write_log_line()
+            if evaluate:
+                self.report()
+                self.model.train()
+            over = self.out_of_patience()
+            if self.checkpoint_every and (save or over or request.asked) and not (last and self.keep == 0):
+                self.save_checkpoint()
+            if request.asked and not last:
+                raise KeyboardInterrupt
+            if over:
+                return
+
+    def remaining_batches(self):
+        """Row numbers of the batches that are still to be seen."""
+        while self.step < self.total_steps:
+            epoch, done = divmod(self.step, self.steps_per_epoch)
+            order = epoch_order(len(self.train_set), self.seed, epoch)
+            for rows in batches(order[done * self.batch_size :], self.batch_size):
+                if self.step == self.total_steps:
+                    return
+                yield rows
 
     def train_step(self, rows):
-        """One step on the examples of these rows; returns its mean loss, still on the device, and how many
-        labelled items that is the mean of.
-        """
+        """One step on the examples of these rows; returns what `read` takes, numbers of the device still among it."""
         streams = self.model.dropout_streams
         streams.step, streams.first_example = self.step, 0
         self.optimizer.zero_grad()
-        pieces = [self.train_set.batch(part) for part in batches(rows, self.micro_batch_size)]
-        items = [labelled_items(piece) for piece in pieces]
-        total = max(sum(items), 1)
-        loss = 0.0
-        for piece, count in zip(pieces, items, strict=True):
-            share = count / total
+        whole = {name: values for name, values in self.train_set.batch(rows).items() if name in self._accepted}
+        cuts = batches(np.arange(len(rows)), self.micro_batch_size)
+        pieces = [{name: values[cut] for name, values in whole.items()} for cut in cuts]
+        totals = labelled_items(whole)
+        sums = {}
+        for piece in pieces:
+            shares = {name: count / max(totals[name], 1) for name, count in labelled_items(piece).items()}
             out = self.model(**piece)
-            self.model.backward(scale=share)
-            loss = loss + out.loss * share
+            for name, part in (out.parts or {"labels": None}).items():
+                loss = (out.loss if part is None else part.loss) * shares[name]
+                correct = None if part is None else part.correct()
+                before = sums.get(name, (0.0, None if part is None else 0))
+                sums[name] = before[0] + loss, None if part is None else before[1] + correct
+            self.model.backward(scale=shares if len(shares) > 1 else shares["labels"])
             streams.first_example += math.prod(piece["input_ids"].shape[:-1])
-            self.tokens += int(piece["attention_mask"].sum())
+        self.since_log.tokens += int(whole["attention_mask"].sum())
         self.optimizer.lr = self.base_lr * self.schedule(self.step)
-        scale = 1.0 if self.clip is None else clip_grad_norm(self.model, self.clip)[0]
+        scale, norm = (1.0, None) if self.clip is None else clip_grad_norm(self.model, self.clip)
         self.optimizer.step(scale)
         self.step += 1
-        return loss, total
+        return sums, totals, norm, rows, self.step
 
-    def train_seconds(self):
-        """Seconds since this epoch's first step began."""
-        return time.perf_counter() - self._epoch_began
+    def read(self, sums, totals, norm, rows, step):
+        """Look at a step's loss: add it up, or stop if it isn't finite."""
+        parts = {
+            name: (float(to_numpy(loss)), totals[name], None if correct is None else int(to_numpy(correct)))
+            for name, (loss, correct) in sums.items()
+        }
+        self.loss = sum(loss for loss, _, _ in parts.values())
+        self.gradient_norm = None if norm is None else float(to_numpy(norm))
+        if not math.isfinite(self.loss):
+            shown = ", ".join(map(str, rows.tolist()))
+            self.stop(f"the loss is {self.loss} at step {step}, training rows {shown} (counted from 0)")
+        self.since_log.add(parts)
 
-    def finish_epoch(self, train_loss, seconds):
-        """Evaluate, note the epoch in the record, and keep the model if it is the best so far."""
+    def report(self):
+        """Evaluate, note it in the record and the log, and keep the model if it is the best so far."""
+        self._call("evaluation_start")
         self.model.eval()
         held_out = logits = None
         if self.evaluation_set is not None:
             logits, held_out = self.evaluate()
             if not math.isfinite(held_out["loss"]):
                 self.stop(f"the held-out loss is {held_out['loss']} after step {self.step}")
-        self.epoch += 1
+        means = self.since_evaluation
         entry = {
             "epoch": self.epoch,
             "step": self.step,
-            "train_loss": train_loss,
+            "train_loss": means.loss(),
             "held_out": held_out,
             "lr": self.optimizer.lr,
-            "tokens": self.tokens,
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(self.tokens / max(seconds, 1e-9), 1),
+            "tokens": means.tokens,
+            "seconds": round(means.seconds, 3),
+            "tokens_per_second": round(means.tokens_per_second(), 1),
         }
         if self.is_better(held_out):
             self.keep_best(entry, logits)
-        self.record["epochs"].append(entry)
+        self.record["history"].append(entry)
+        self.since_evaluation = RunningMeans()
         self.write_record()
-        self._call("epoch_end", entry)
+        self.add_to_log({"step": self.step, "epoch": self.epoch, "held_out": held_out,
+                         "best": self.record["best"]["step"] == self.step})  # fmt: skip
+        self._call("evaluated", entry)
 
-    # evaluation, and the best epoch
+    # evaluation, and the best one
+
+    def choose_metrics(self, metrics):
+        """Which metrics are worked out, and which says what is best."""
+        if self.fills_in_words:
+            self.best_by = self.best_by or "loss"
+            return
+        self.metrics = metrics or metrics_for(self.evaluation_set.labels)
+        names = [] if metrics else metric_names(self.metrics, self.model.config.num_labels)
+        self.best_by = self.best_by or ([*names, "loss"])[0]
+        if names:
+            self.check_best_by(["loss", *names])
 
     def evaluate(self):
-        """The logits of the evaluation set, and its loss and metrics: {"loss": ..., "accuracy": ..., ...}."""
+        """The logits of the evaluation set (None where words are filled in), and its loss and metrics:
+        {"loss": ..., "accuracy": ..., ...}.
+        """
+        if self.fills_in_words:
+            return None, evaluate_pretraining(self.model, self.evaluation_set, self.evaluation_batch_size)
         logits, loss = predict_logits(self.model, self.evaluation_set, self.evaluation_batch_size)
         scores = self.metrics(logits, self.evaluation_set.labels)
         defined = {name: None if value is None or not math.isfinite(value) else value for name, value in scores.items()}
@@ -277,7 +383,7 @@ class Trainer:
             raise ValueError(f"best_by: there is no metric {self.best_by!r}; there are {', '.join(names)}")
 
     def score(self, held_out):
-        """What epochs are compared by: larger is better, and an undefined metric is worse than any."""
+        """What evaluations are compared by: larger is better, and an undefined metric is worse than any."""
         self.check_best_by(held_out)
         value = held_out[self.best_by]
         if value is None:
@@ -285,33 +391,141 @@ class Trainer:
         return -value if self.best_by in LOWER_IS_BETTER else value
 
     def is_better(self, held_out):
-        """Whether this epoch is better than all before; without evaluation, the last one counts as the best."""
+        """Whether this evaluation is better than all before; without evaluation, the last state counts as the best."""
         if held_out is None:
             return True
         score = self.score(held_out)
         return self.record["best"] is None or score > self.score(self.record["best"])
 
     def out_of_patience(self):
-        best = self.record["best"]["epoch"] if self.record["best"] else 0
-        return self.patience is not None and self.epoch - best >= self.patience
+        if self.patience is None or self.record["best"] is None:
+            return False
+        best = self.record["best"]["step"]
+        return sum(entry["step"] > best for entry in self.record["history"]) >= self.patience
 
     def keep_best(self, entry, logits):
         """Remember the weights as they are now and, where there is a folder for it, write the model there."""
-        self.record["best"] = {"epoch": entry["epoch"], **(entry["held_out"] or {})}
+        self.record["best"] = {"epoch": entry["epoch"], "step": entry["step"], **(entry["held_out"] or {})}
         self.best_logits = logits
-        self._best_weights = self.model.buffer.data.copy()
+        self._best_weights = to_numpy(self.model.buffer.data).copy()
         if self.output is not None:
             self.model.save_pretrained(self.output)
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(self.output)
 
     def restore_best(self):
-        """Give the model the weights of its best epoch, if an epoch was finished."""
+        """Give the model the weights of its best evaluation, if there was one."""
         if self._best_weights is not None:
-            self.model.buffer.data[...] = self._best_weights
-            self.model.buffer.version += 1
+            set_weights(self.model, self._best_weights)
+
+    # stopping and going on
+
+    def save_checkpoint(self):
+        """Write all that `resume` needs into the output folder."""
+        if self.output is None:
+            return
+        moments = self.optimizer.state_dict()
+        tensors = {"mean": moments["mean"], "variance": moments["variance"]}
+        best = self.record["best"]
+        if best is not None and best["step"] != self.step:
+            tensors["best"] = self._best_weights
+        if self.best_logits is not None:
+            tensors["best_logits"] = self.best_logits
+        state = {
+            "step": self.step,
+            "optimizer_steps": moments["steps"],
+            "since_log": self.since_log.state_dict(),
+            "since_evaluation": self.since_evaluation.state_dict(),
+            "train_set": self.train_set.state_dict() if hasattr(self.train_set, "state_dict") else None,
+            "record": json.loads(as_json(self.record)),
+            "layout": self.layout(),
+            "environment": environment(self.model),
+        }
+        write_checkpoint(self.output, self.step, self.model, self.tokenizer, state, tensors, max(self.keep, 1))
+        self._call("saved")
+
+    def resume(self):
+        """Take up the newest checkpoint of the output folder; returns its step, 0 where there is none."""
+        if self.output is None:
+            raise ValueError("resume: there is no output folder to resume from")
+        found = checkpoints(self.output)
+        if not found:
+            return 0
+        _, folder = found[-1]
+        state, tensors = read_checkpoint(folder)
+        self.check_fits(folder, state)
+        if not self.model.load_weights(folder).complete:
+            raise ValueError(f"{folder}: its weights are not those of this model")
+        self.optimizer.load_state_dict({**tensors, "steps": state["optimizer_steps"]})
+        if state["train_set"] is not None:
+            self.train_set.load_state_dict(state["train_set"])
+        self.record = state["record"]
+        self.step = state["step"]
+        self.since_log = RunningMeans(state["since_log"])
+        self.since_evaluation = RunningMeans(state["since_evaluation"])
+        if self.record["best"] is not None:
+            weights = to_numpy(self.model.buffer.data)
+            self._best_weights = tensors.get("best", weights).astype(weights.dtype).copy()
+        self.best_logits = tensors.get("best_logits")
+        changed = differences(state["environment"], environment(self.model))
+        self._call("resumed", folder, changed)
+        return self.step
+
+    def check_same_settings(self, folder, settings, config=None):
+        """ValueError naming what is set otherwise than in a training with these settings (and configuration)."""
+        changed = differences(settings, json.loads(as_json(self.record["settings"])))
+        if config is not None:
+            now = json.loads(self.model.config.to_json_string())
+            for name in ("architectures", "dtype", "torch_dtype", "problem_type"):  # written as training goes
+                config.pop(name, None), now.pop(name, None)
+            changed += differences(config, now)
+        if changed:
+            raise ValueError(f"{folder}: can't resume with changed settings: {'; '.join(changed)}")
+
+    def check_fits(self, folder, state):
+        """ValueError where a checkpoint is of another training, or of another model."""
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        self.check_same_settings(folder, state["record"]["settings"], config)
+        if state["layout"] != self.layout():
+            raise ValueError(f"{folder}: can't resume: the model's parameters are laid out in another way")
+
+    def layout(self):
+        """The names and places of the parameters in the flat buffer, which the moments share."""
+        return [[name, parameter.start, parameter.size] for name, parameter in self.model.named_parameters()]
 
     # reports
+
+    def begin_log(self):
+        """Empty the log or, when going on from a checkpoint, cut off what came after it; clear up after a kill."""
+        if self.output is not None:
+            remove_leftovers(self.output)
+        path = None if self.output is None else self.output / LOG_FILE
+        if path is None or not path.exists():
+            return
+        lines = [line for line in read_log(path) if line["step"] <= self.step and self.step > 0]
+        write_text(path, "".join(as_json(line) + "\n" for line in lines))
+
+    def write_log_line(self):
+        """A line for the steps since the last one."""
+        means = self.since_log
+        self.add_to_log({
+            "step": self.step,
+            "epoch": self.epoch,
+            **means.means(),
+            "lr": self.optimizer.lr,
+            "gradient_norm": self.gradient_norm,
+            "tokens": means.tokens,
+            "seconds": round(means.seconds, 3),
+            "tokens_per_second": round(means.tokens_per_second(), 1),
+        })  # fmt: skip
+        self.since_evaluation.merge(means)
+        self.since_log = RunningMeans()
+
+    def add_to_log(self, line):
+        if self.output is not None:
+            self.output.mkdir(parents=True, exist_ok=True)
+            with open(self.output / LOG_FILE, "a", encoding="utf-8", newline="\n") as file:
+                file.write(as_json(line) + "\n")
 
     def write_record(self):
         if self.output is not None:
@@ -321,15 +535,45 @@ class Trainer:
     def stop(self, what):
         """Raise FloatingPointError saying what is wrong and where the last good model is."""
         if self.record["best"] is None:
-            good = "no epoch was finished, so there is no good checkpoint"
+            good = "no evaluation was reached, so there is no good model"
         else:
             where = self.output or "the model itself"
-            good = f"the last good checkpoint, of epoch {self.record['best']['epoch']}, is in {where}"
+            good = f"the last good model, of epoch {self.record['best']['epoch']:g}, is in {where}"
+        if self.output is not None and checkpoints(self.output):
+            good += f", the last good checkpoint in {checkpoints(self.output)[-1][1]}"
         raise FloatingPointError(f"{what}: training can't go on (try a smaller learning rate); {good}")
 
     def _call(self, moment, *more):
         for callback in self.callbacks:
             getattr(callback, moment)(self, *more)
+
+
+def set_weights(model, weights):
+    """Copy flat weights of the host into a model's buffer."""
+    model.buffer.data[...] = model.buffer.backend.asarray(weights)
+    model.buffer.version += 1
+
+
+def epochs_done(step, steps_per_epoch):
+    """step / steps_per_epoch, a whole number where it is one."""
+    whole, rest = divmod(step, steps_per_epoch)
+    return whole if rest == 0 else round(step / steps_per_epoch, 4)
+
+
+def read_log(path):
+    """The lines of a log, as dictionaries; one that a killed process left half written ends it."""
+    lines = []
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+    return lines
+
+
+def as_json(value):
+    return json.dumps(value, default=as_number)
 
 
 def as_number(value):

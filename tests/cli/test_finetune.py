@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 import statistics
 
 import numpy as np
@@ -8,6 +9,7 @@ from tiny_model import tiny_tokenizer, toy_sentences, write_table
 
 import bertnp
 from bertnp.backend import get_backend
+from bertnp.cli.training import Notes
 from bertnp.data import encode_texts, read_table
 from bertnp.pipelines import TextClassifier
 from bertnp.training import Callback, Trainer
@@ -30,9 +32,9 @@ def test_sentences_are_learned_and_everything_is_in_the_folder(run, pretrained, 
     code, out, err = run("finetune", train_file, "--model", pretrained, "-o", output, "--epochs", "10",
                          "--batch-size", "8", "--lr", "1e-2", "--hold-out", "0.25")  # fmt: skip
     assert code == 0 and err == ""
-    assert names_in(output) == MODEL_FILES | {"metrics.json", "learning_curve.png", "confusion_matrix.png"}
+    assert names_in(output) == MODEL_FILES | {"metrics.json", "metrics.jsonl", "learning_curve.png", "confusion_matrix.png"}
     record = read_metrics(output)
-    assert record["ended"] == "finished" and len(record["epochs"]) == 10
+    assert record["ended"] == "finished" and len(record["history"]) == 10
     assert record["settings"]["train_examples"] == 60 and record["settings"]["held_out_examples"] == 20
     assert record["settings"]["labels"] == ["neg", "pos"] and record["settings"]["max_length"] == 24
     assert record["best"]["accuracy"] == 1.0
@@ -69,7 +71,7 @@ def test_it_is_the_trainer_with_the_settings_given(run, pretrained, train_file, 
 def test_the_same_command_gives_the_same_bytes(run, pretrained, train_file, tmp_path):
     for name in ("a", "b"):
         assert run("finetune", train_file, "--model", pretrained, "-o", tmp_path / name, *FAST)[0] == 0
-    for name in names_in(tmp_path / "a") - {"metrics.json"}:
+    for name in names_in(tmp_path / "a") - {"metrics.json", "metrics.jsonl"}:  # they have times in them
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
@@ -84,7 +86,7 @@ def test_pairs(run, pretrained, tmp_path):
     record = read_metrics(tmp_path / "out")
     assert record["settings"]["columns"] == {"text": 1, "pair": 2, "label": 3}
     whole = encode_texts(tiny_tokenizer(), [a for a, _, _ in rows], [b for _, b, _ in rows], max_length=24)
-    assert record["epochs"][0]["tokens"] > whole.lengths.sum() * 0.8  # both sentences are seen
+    assert record["history"][0]["tokens"] > whole.lengths.sum() * 0.8  # both sentences are seen
 
 
 def test_numbers(run, pretrained, tmp_path):
@@ -94,7 +96,7 @@ def test_numbers(run, pretrained, tmp_path):
                        "--batch-size", "8", "--lr", "1e-2", "--hold-out", "0.25")  # fmt: skip
     assert code == 0 and "pearson" in out and "labels " not in out
     assert names_in(tmp_path / "out") == MODEL_FILES | {
-        "metrics.json", "learning_curve.png", "predicted_against_true.png",
+        "metrics.json", "metrics.jsonl", "learning_curve.png", "predicted_against_true.png",
     }  # fmt: skip
     record = read_metrics(tmp_path / "out")
     assert record["settings"]["task"] == "regression" and record["best"]["pearson"] > 0.9
@@ -134,7 +136,7 @@ def test_several_seeds_are_summed_up(run, pretrained, train_file, tmp_path):
 
 def test_without_evaluation_there_is_no_confusion_matrix(run, pretrained, train_file, tmp_path):
     assert run("finetune", train_file, "--model", pretrained, "-o", tmp_path / "out", *FAST, "--hold-out", "0")[0] == 0
-    assert names_in(tmp_path / "out") == MODEL_FILES | {"metrics.json", "learning_curve.png"}
+    assert names_in(tmp_path / "out") == MODEL_FILES | {"metrics.json", "metrics.jsonl", "learning_curve.png"}
     assert read_metrics(tmp_path / "out")["settings"]["train_examples"] == 40
 
 
@@ -144,7 +146,7 @@ def test_patience_precision_and_pieces(run, pretrained, train_file, tmp_path):
                        "9", "--patience", "2", "--precision", "float64", "--micro-batch-size", "3")  # fmt: skip
     assert code == 0 and "stopped early: no better epoch in the last 2" in out
     record = read_metrics(tmp_path / "out")
-    assert len(record["epochs"]) == 3 and record["settings"]["dtype"] == "float64"
+    assert len(record["history"]) == 3 and record["settings"]["dtype"] == "float64"
     assert record["settings"]["micro_batch_size"] == 3
 
 
@@ -214,7 +216,7 @@ GOOD = toy_sentences(20)
         (None, ("--epochs", "0"), "argument --epochs: expected a whole number of at least 1, got '0'"),
         (None, ("--lr", "fast"), "argument --lr: expected a number of at least 0, got 'fast'"),
         (None, ("--lr", "nan"), "argument --lr: expected a number of at least 0, got 'nan'"),
-        (None, ("--warmup", "1.5"), "--warmup: expected a share below 1 or a whole number of steps, got 1.5"),
+        (None, ("--warmup", "1.5"), "--warmup: expected a share below 1 or a whole number of steps, got '1.5'"),
         (None, ("--schedule", "step"), "argument --schedule: invalid choice: 'step'"),
         (None, ("--best-by", "recall"), "best_by: there is no metric 'recall'; there are loss, accuracy, f1, f1_macro"),
         (None, ("--delimiter", "::"), "argument --delimiter: expected one character or 'tab', got '::'"),
@@ -305,7 +307,7 @@ def test_a_folder_with_something_in_it_is_not_written_to(refused, run, pretraine
     output.mkdir()
     (output / "precious.txt").write_text("mine", encoding="utf-8")
     message = refused("finetune", train_file, "--model", pretrained, "-o", output)
-    assert message == f"{output} is not empty; give another folder, or --overwrite"
+    assert message == f"{output} is not empty; give another folder, --overwrite, or --resume to go on"
     assert names_in(output) == {"precious.txt"}
     assert run("finetune", train_file, "--model", pretrained, "-o", output, "--overwrite", *FAST)[0] == 0
     assert "precious.txt" in names_in(output)
@@ -331,7 +333,7 @@ def test_a_loss_that_explodes_is_one_line_and_leaves_nothing(run, pretrained, tr
                        "0", "--warmup", "0")  # fmt: skip
     assert code == 2 and err.count("\n") == 1
     assert err.startswith("bertnp: error: the loss is nan at step 2, training rows ")
-    assert "there is no good checkpoint" in err
+    assert "there is no good model" in err
     assert not (tmp_path / "out").exists()
 
 
@@ -351,5 +353,34 @@ def test_ctrl_c_ends_with_what_was_saved(run, pretrained, train_file, tmp_path, 
         assert {"learning_curve.png", "confusion_matrix.png", *MODEL_FILES} <= names_in(output)
         TextClassifier.from_pretrained(output)
     else:
-        assert "stopped before the first epoch was over: nothing is kept" in out
+        assert "stopped before anything was saved: nothing is kept" in out
         assert not output.exists()
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_stopped_run_goes_on_with_resume(run, pretrained, train_file, tmp_path, monkeypatch):
+    command = ("finetune", train_file, "--model", pretrained, *FAST, "--quiet", "--keep", "1")
+    assert run(*command, "-o", tmp_path / "whole")[0] == 0
+    with monkeypatch.context() as patch:
+        press = lambda _, trainer: trainer.step == 7 and signal.raise_signal(signal.SIGINT)  # noqa: E731
+        patch.setattr(Notes, "step_end", press)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            code, out, err = run(*command, "-o", tmp_path / "out")
+        finally:
+            signal.signal(signal.SIGINT, before)
+    assert code == 130 and "the same command with --resume goes on after step 7" in out
+    assert "stopping after this step" in err
+    code, out, err = run(*command, "-o", tmp_path / "out", "--resume")
+    assert code == 0 and "resumed after step 7 of 10" in err
+    for name in ("model.safetensors", "checkpoints/step-00000010/trainer.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    code, out, _ = run(*command, "-o", tmp_path / "out", "--resume")
+    assert code == 0 and "has finished already" in out
+
+
+def test_resuming_another_command_is_refused(run, refused, pretrained, train_file, tmp_path):
+    command = ("finetune", train_file, "--model", pretrained, "-o", tmp_path / "out", "--quiet")
+    run(*command, *FAST)
+    message = refused(*command, *FAST, "--seed", "9", "--resume")
+    assert "can't resume with changed settings: seed was 0 and is now 9" in message

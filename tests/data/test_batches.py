@@ -72,7 +72,7 @@ def test_lists_of_different_lengths_are_refused():
     [([1, -100, 0], 2), ([[1, -100], [-100, -100]], 1), ([0.5, 2.0], 2), ([[1.0, 0.0], [0.0, 0.0]], 4)],
 )
 def test_labelled_items_are_what_a_mean_runs_over(labels, items):
-    assert labelled_items({"labels": np.array(labels)}) == items
+    assert labelled_items({"labels": np.array(labels)}) == {"labels": items}
 
 
 def test_without_labels_there_is_nothing_to_count():

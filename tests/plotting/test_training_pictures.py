@@ -14,7 +14,7 @@ def record(epochs=3, held_out=True):
     for epoch in range(1, epochs + 1):
         scores = {"loss": 0.5, "accuracy": 1 - 0.4 / epoch, "matthews": None if epoch == 1 else 0.5}
         entries.append({"epoch": epoch, "train_loss": 0.7 / epoch, "held_out": scores if held_out else None})
-    return {"epochs": entries, "best": {"epoch": epochs}}
+    return {"history": entries, "best": {"epoch": epochs}}
 
 
 def pixels(path):
@@ -91,5 +91,5 @@ def test_series_differ_in_more_than_colour():
 
 def test_a_failed_drawing_leaves_no_file(tmp_path):
     with pytest.raises(KeyError):
-        learning_curve({"epochs": [{"epoch": 1, "held_out": None}], "best": None}, tmp_path / "a.png")
+        learning_curve({"history": [{"epoch": 1, "held_out": None}], "best": None}, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from tiny_model import tiny_classifier, tiny_tokenizer, toy_sentences
 import bertnp
 from bertnp.backend import to_numpy
 from bertnp.data import EncodedTexts, encode_texts, epoch_order
-from bertnp.training import Callback, EpochLines, ProgressBar, Trainer, evaluate, predict_logits
+from bertnp.training import Callback, EvaluationLines, ProgressBar, Trainer, evaluate, predict_logits
 from bertnp.training.trainer import make_optimizer, make_schedule, warmup_steps
 
 DROPOUT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
@@ -23,8 +23,8 @@ def examples(n, seed=0, labels=None):
 
 
 def without_clock(record):
-    epochs = [{k: v for k, v in e.items() if k not in ("seconds", "tokens_per_second")} for e in record["epochs"]]
-    return {**record, "epochs": epochs}
+    epochs = [{k: v for k, v in e.items() if k not in ("seconds", "tokens_per_second")} for e in record["history"]]
+    return {**record, "history": epochs}
 
 
 def train(train_set, evaluation=None, model=None, **options):
@@ -42,7 +42,7 @@ def test_a_small_model_learns_a_separable_set():
     trainer = train(examples(64), examples(32, seed=1), model=tiny_classifier(), lr=1e-2, epochs=10)
     assert trainer.record["best"]["accuracy"] == 1.0
     assert evaluate(trainer.model, examples(64))["accuracy"] == 1.0
-    losses = [epoch["train_loss"] for epoch in trainer.record["epochs"]]
+    losses = [epoch["train_loss"] for epoch in trainer.record["history"]]
     assert losses[-1] < 0.1 < 0.5 < losses[0]
 
 
@@ -79,7 +79,7 @@ def test_cutting_a_batch_into_pieces_changes_nothing(micro_batch_size):
     whole, cut = run(None), run(micro_batch_size)
     difference = np.abs(weights(whole) - weights(cut)).max() / np.abs(weights(whole)).max()
     assert difference < 1e-12
-    for a, b in zip(whole.record["epochs"], cut.record["epochs"], strict=True):
+    for a, b in zip(whole.record["history"], cut.record["history"], strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-12)
         assert a["held_out"]["loss"] == pytest.approx(b["held_out"]["loss"], rel=1e-12)
 
@@ -103,7 +103,7 @@ def test_pieces_weigh_as_much_as_the_labels_in_them():
 
     whole, cut = run(None), run(3)
     assert np.abs(weights(whole) - weights(cut)).max() < 1e-12 * np.abs(weights(whole)).max()
-    assert whole.record["epochs"][0]["train_loss"] == pytest.approx(cut.record["epochs"][0]["train_loss"], rel=1e-12)
+    assert whole.record["history"][0]["train_loss"] == pytest.approx(cut.record["history"][0]["train_loss"], rel=1e-12)
 
 
 def test_a_step_is_forward_backward_clipping_schedule_and_update():
@@ -144,7 +144,7 @@ def scripted(values, **options):
     seen, values = [], iter(values)
 
     class Look(Callback):
-        def epoch_end(self, trainer, epoch):
+        def evaluated(self, trainer, epoch):
             seen.append(weights(trainer).copy())
 
     def metrics(logits, labels):
@@ -171,21 +171,21 @@ def test_the_model_ends_with_the_weights_of_its_best_epoch(tmp_path):
 )
 def test_patience_ends_training_early(values, patience, epochs):
     trainer, seen = scripted(values, patience=patience)
-    assert len(trainer.record["epochs"]) == len(seen) == epochs
+    assert len(trainer.record["history"]) == len(seen) == epochs
     assert trainer.record["ended"] == ("finished" if epochs == 4 else "early stopping")
 
 
 def test_the_best_epoch_may_be_that_of_the_smallest_loss():
     trainer = train(examples(64), examples(32, 1), lr=1e-2, epochs=4, best_by="loss")
-    losses = [epoch["held_out"]["loss"] for epoch in trainer.record["epochs"]]
+    losses = [epoch["held_out"]["loss"] for epoch in trainer.record["history"]]
     assert trainer.record["best"]["loss"] == min(losses)
     assert trainer.record["best"]["epoch"] == losses.index(min(losses)) + 1
 
 
 def test_without_evaluation_the_last_epoch_is_kept(tmp_path):
     trainer = train(examples(16), output=tmp_path)
-    assert trainer.record["best"] == {"epoch": 2}
-    assert trainer.record["epochs"][0]["held_out"] is None
+    assert trainer.record["best"] == {"epoch": 2, "step": 4}
+    assert trainer.record["history"][0]["held_out"] is None
     assert bertnp.BertForSequenceClassification.from_pretrained(tmp_path).buffer.data.tobytes() == (
         weights(trainer).tobytes()
     )
@@ -198,9 +198,9 @@ def test_the_record_says_what_was_done(tmp_path):
     settings = record["settings"]
     assert settings["seed"] == 7 and settings["steps"] == 6 and settings["warmup_steps"] == 1
     assert settings["data"] == "toy" and settings["train_examples"] == 20 and settings["held_out_examples"] == 8
-    assert [epoch["step"] for epoch in record["epochs"]] == [3, 6]
-    assert record["epochs"][0]["tokens"] == examples(20).lengths.sum()
-    assert set(record["epochs"][0]["held_out"]) == {"loss", "accuracy", "f1", "f1_macro", "matthews"}
+    assert [epoch["step"] for epoch in record["history"]] == [3, 6]
+    assert record["history"][0]["tokens"] == examples(20).lengths.sum()
+    assert set(record["history"][0]["held_out"]) == {"loss", "accuracy", "f1", "f1_macro", "matthews"}
     assert record["ended"] == "finished"
     assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
 
@@ -213,8 +213,8 @@ def test_numpy_numbers_and_undefined_metrics_can_be_written(tmp_path):
     trainer = train(examples(16), examples(8, 1), **options)
     record = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert record["settings"]["epochs"] == 2
-    assert record["epochs"][0]["held_out"]["undefined"] is None
-    assert record["epochs"][0]["held_out"]["largest"] == trainer.record["epochs"][0]["held_out"]["largest"]
+    assert record["history"][0]["held_out"]["undefined"] is None
+    assert record["history"][0]["held_out"]["largest"] == trainer.record["history"][0]["held_out"]["largest"]
     assert record["best"]["epoch"] == 1
 
 
@@ -237,7 +237,8 @@ def test_the_train_loss_is_the_mean_over_the_examples():
         streams.step = step
         expected.append(float(model(**examples(18).batch(rows)).loss))
     assert look.losses == expected[:2]  # each is read one step late
-    assert trainer.record["epochs"][0]["train_loss"] == pytest.approx(np.average(expected, weights=[8, 8, 2]), rel=1e-7)
+    mean = np.average(expected, weights=[8, 8, 2])
+    assert trainer.record["history"][0]["train_loss"] == pytest.approx(mean, rel=1e-7)
 
 
 def test_a_loss_that_is_not_finite_stops_training_and_names_the_batch_and_the_last_good_model(tmp_path):
@@ -248,13 +249,13 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_the_batch_and_the_la
     with pytest.raises(FloatingPointError) as raised:
         train(examples(20, labels=labels), model=tiny_classifier(num_labels=1), output=tmp_path / "a")
     assert f"the loss is inf at step {second + 1}, training rows {rows} (counted from 0)" in str(raised.value)
-    assert "no epoch was finished, so there is no good checkpoint" in str(raised.value)
+    assert "no evaluation was reached, so there is no good model" in str(raised.value)
     assert not (tmp_path / "a").exists()
 
 
 def test_weights_that_break_later_leave_the_last_good_model(tmp_path):
     class Breaks(Callback):
-        def epoch_end(self, trainer, epoch):
+        def evaluated(self, trainer, epoch):
             if epoch["epoch"] == 1:
                 self.kept = weights(trainer).copy()
             else:
@@ -267,7 +268,7 @@ def test_weights_that_break_later_leave_the_last_good_model(tmp_path):
               metrics=lambda logits, labels: {"accuracy": 0.5}, best_by="accuracy")  # fmt: skip
     message = str(raised.value)
     assert "the loss is nan at step 17," in message
-    assert f"the last good checkpoint, of epoch 1, is in {tmp_path}" in message
+    assert f"the last good model, of epoch 1, is in {tmp_path}, the last good checkpoint in" in message
     assert model.buffer.data.tobytes() == breaks.kept.tobytes()
     saved = bertnp.BertForSequenceClassification.from_pretrained(tmp_path)
     assert saved.buffer.data.tobytes() == breaks.kept.tobytes()
@@ -278,7 +279,7 @@ def test_a_held_out_loss_that_is_not_finite_is_never_kept(tmp_path):
     held_out = examples(8, labels=[1e300] * 8)
     with pytest.raises(FloatingPointError, match="the held-out loss is inf after step 3"):
         train(examples(20, labels=[0.5] * 20), held_out, model=tiny_classifier(num_labels=1), output=tmp_path / "a")
-    assert not (tmp_path / "a").exists()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["metrics.jsonl"]
 
 
 def test_ctrl_c_keeps_what_was_reached(tmp_path):
@@ -289,7 +290,7 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path):
             if trainer.step == 4:
                 raise KeyboardInterrupt
 
-        def epoch_end(self, trainer, epoch):
+        def evaluated(self, trainer, epoch):
             self.kept = weights(trainer).copy()
 
         def end(self, trainer):
@@ -301,7 +302,7 @@ def test_ctrl_c_keeps_what_was_reached(tmp_path):
     assert look.ended == "interrupted" and not model.training and not model.dropout_streams.hold
     assert model.buffer.data.tobytes() == look.kept.tobytes()
     record = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert record["ended"] == "interrupted" and len(record["epochs"]) == 1
+    assert record["ended"] == "interrupted" and len(record["history"]) == 1
 
 
 def test_evaluation_does_not_depend_on_the_batches_and_turns_dropout_off():
@@ -384,7 +385,7 @@ def test_settings_that_make_no_sense_are_named(options, message):
 
 def test_metrics_of_ones_own_may_say_what_is_best():
     trainer = train(examples(16), examples(8, 1), metrics=lambda logits, labels: {"mean": float(logits.mean())})
-    assert set(trainer.record["epochs"][0]["held_out"]) == {"loss", "mean"} and trainer.best_by == "loss"
+    assert set(trainer.record["history"][0]["held_out"]) == {"loss", "mean"} and trainer.best_by == "loss"
     with pytest.raises(ValueError, match="best_by: there is no metric 'median'; there are loss, mean"):
         train(examples(16), examples(8, 1), metrics=lambda logits, labels: {"mean": 1.0}, best_by="median")
 
@@ -400,7 +401,7 @@ def test_a_set_needs_examples_and_labels():
 
 def test_epochs_are_told_in_lines_and_the_bar_keeps_off_files():
     lines, bar = io.StringIO(), io.StringIO()
-    train(examples(16), examples(8, 1), callbacks=[EpochLines(lines), ProgressBar(bar)])
+    train(examples(16), examples(8, 1), callbacks=[EvaluationLines(lines), ProgressBar(bar)])
     first, second = lines.getvalue().splitlines()
     assert first.startswith("epoch 1/2  loss 0.") and "held out: loss 0." in first and "tokens/s" in first
     assert second.startswith("epoch 2/2")
