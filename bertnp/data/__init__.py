@@ -4,13 +4,17 @@ from bertnp.data.batches import batches, batches_by_length, epoch_order, labelle
 from bertnp.data.corpus import corpus_files, corpus_hash, guess_corpus_format, read_documents
 from bertnp.data.encoded import EncodedTexts, encode_texts
 from bertnp.data.instances import PretrainingInstance, create_pretraining_instances
+from bertnp.data.masking import DynamicMasking, mask_tokens
+from bertnp.data.pretraining import PretrainingInstances, make_instances
 from bertnp.data.sentences import split_sentences
 from bertnp.data.tables import LabelledTexts, decode_lines, read_table
 
 __all__ = [
+    "DynamicMasking",
     "EncodedTexts",
     "LabelledTexts",
     "PretrainingInstance",
+    "PretrainingInstances",
     "batches",
     "batches_by_length",
     "corpus_files",
@@ -21,6 +25,8 @@ __all__ = [
     "epoch_order",
     "guess_corpus_format",
     "labelled_items",
+    "make_instances",
+    "mask_tokens",
     "read_documents",
     "read_table",
     "split_sentences",

@@ -29,6 +29,9 @@ from typing import NamedTuple
 
 SHORTEST = 5  # [CLS] A [SEP] B [SEP], with a token for A and one for B
 OTHER_DOCUMENT_TRIES = 10
+SINGLE_DOCUMENT = (
+    "the corpus is a single document, and the next-sentence task needs two: put blank lines between documents"
+)
 
 
 @dataclass
@@ -83,6 +86,7 @@ class FlatCorpus(NamedTuple):
 
     tokens: all tokens, strings or ids   sentences: where in `tokens` each sentence begins, and the end of the last
     documents: where in `sentences` each document begins, and the end of the last
+    Lists, or what gives Python's own numbers just as well: array.array, a memoryview of a file.
     """
 
     tokens: Sequence
@@ -91,8 +95,7 @@ class FlatCorpus(NamedTuple):
 
     def sentence_starts(self, document):
         """Where in `tokens` the sentences of a document begin, and the end of the last."""
-        first, end = int(self.documents[document]), int(self.documents[document + 1])
-        return [int(start) for start in self.sentences[first : end + 1]]
+        return list(self.sentences[self.documents[document] : self.documents[document + 1] + 1])
 
 
 class TokenKinds(NamedTuple):
@@ -205,9 +208,7 @@ def draw_instances(corpus, documents, kinds, settings, rng, progress=None):
     if len(documents) == 0:
         raise ValueError("the corpus is empty: there is no document with text in it")
     if len(documents) == 1:
-        raise ValueError(
-            "the corpus is a single document, and the next-sentence task needs two: put blank lines between documents"
-        )
+        raise ValueError(SINGLE_DOCUMENT)
     order = array("q", documents)
     rng.shuffle(order)
     for _ in range(settings.dupe_factor):

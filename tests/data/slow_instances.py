@@ -6,6 +6,10 @@ nothing with the code that is tested.
 
 from itertools import chain
 
+from tiny_model import VOCABULARY
+
+WORDS = VOCABULARY[5:]
+
 
 def slow_instances(documents, words, S, dupes, short, share, most, whole_word, rng):
     """Instances as dictionaries, in their final order."""
@@ -100,3 +104,17 @@ def mask(left, right, elsewhere, words, share, most, whole_word, rng):
         "masked_lm_labels": [row[place] for place in places],
         "is_random_next": elsewhere,
     }
+
+
+def random_documents(rng, most_documents=8, most_sentences=12, longest=20):
+    """At least two documents with text; between them empty ones, in them empty sentences, and literal specials."""
+    documents = []
+    for _ in range(rng.randint(2, most_documents)):
+        sentences = []
+        for _ in range(rng.randint(1, most_sentences)):
+            words = [rng.choice(WORDS) for _ in range(rng.randint(1, longest))]
+            if rng.random() < 0.05:
+                words[rng.randrange(len(words))] = rng.choice(["[SEP]", "[CLS]", "[MASK]", "[UNK]", "not-there"])
+            sentences += [words] + [[]] * (rng.random() < 0.1)
+        documents += [sentences] + [[]] * (rng.random() < 0.2) + [[[]]] * (rng.random() < 0.1)
+    return documents

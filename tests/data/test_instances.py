@@ -5,28 +5,13 @@ import random
 from dataclasses import asdict
 
 import pytest
-from slow_instances import slow_instances
+from slow_instances import random_documents, slow_instances
 from tiny_model import VOCABULARY, tiny_tokenizer
 
 from bertnp import BertTokenizer
 from bertnp.data import create_pretraining_instances
 
-WORDS = VOCABULARY[5:]
 USUAL = (128, 5, 0.1, 0.15, 20, False)
-
-
-def random_documents(rng, most_documents=8, most_sentences=12, longest=20):
-    """At least two documents with text; between them empty ones, in them empty sentences, and literal specials."""
-    documents = []
-    for _ in range(rng.randint(2, most_documents)):
-        sentences = []
-        for _ in range(rng.randint(1, most_sentences)):
-            words = [rng.choice(WORDS) for _ in range(rng.randint(1, longest))]
-            if rng.random() < 0.05:
-                words[rng.randrange(len(words))] = rng.choice(["[SEP]", "[CLS]", "[MASK]", "[UNK]", "not-there"])
-            sentences += [words] + [[]] * (rng.random() < 0.1)
-        documents += [sentences] + [[]] * (rng.random() < 0.2) + [[[]]] * (rng.random() < 0.1)
-    return documents
 
 
 def random_settings(rng):
