@@ -149,7 +149,7 @@ def check_target(folder, overwrite):
         raise ValueError(f"{folder} is a file; expected a folder to write to")
     if folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
-            raise ValueError(f"{folder} is not empty; give another folder, or say that it may be overwritten")
+            raise ValueError(f"{folder} is not empty; give another folder, or overwrite it (--overwrite)")
         try:
             read_manifest(folder)
         except ValueError as error:
@@ -269,7 +269,7 @@ def progress_bar(shown, what, **options):
     """A progress bar on standard error, where that is a terminal and it is to be shown."""
     from tqdm import tqdm
 
-    with tqdm(desc=what, disable=None if shown else True, dynamic_ncols=True, **options) as bar:
+    with tqdm(desc=what, disable=None if shown else True, delay=2, leave=False, **options) as bar:
         yield bar
 
 

@@ -352,7 +352,7 @@ def test_a_run_that_is_killed_leaves_no_folder_that_looks_whole(tmp_path, corpus
 def test_only_a_folder_of_instances_is_overwritten_and_only_when_the_new_one_is_whole(made, corpus, tmp_path):
     folder, _ = made
     before = contents(folder)
-    with pytest.raises(ValueError, match="made is not empty; give another folder, or say that it may be overwritten"):
+    with pytest.raises(ValueError, match="made is not empty; give another folder, or overwrite it"):
         make_instances(corpus, tiny_tokenizer(), folder)
     empty = tmp_path / "empty.txt"
     empty.write_text("\n\n", encoding="utf-8")
