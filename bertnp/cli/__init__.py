@@ -12,6 +12,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "predict": "label texts, with probabilities",
     "fill-mask": "fill in masked words, with a pre-trained model",
     "next-sentence": "tell whether one sentence follows another, with a pre-trained model",
+    "vocab": "make a vocabulary from plain text",
     "instances": "make pairs of segments with masked words to pre-train on",
     "info": "say what a model folder holds",
     "gradcheck": "check hand-written gradients, the library's or your own",

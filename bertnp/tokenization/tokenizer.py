@@ -413,6 +413,20 @@ class BertTokenizer:
             return self(text, pair, add_special_tokens=add_special_tokens, **settings).tokens()
         return self.convert_ids_to_tokens(self.encode(text, pair, add_special_tokens=add_special_tokens, **settings))
 
+    def words(self, text):
+        """The words of a text, normalized, before they are cut into pieces; added tokens are left out.
+
+        "Hello [MASK], you!" -> ["hello", ",", "you", "!"]
+        """
+        if self.mode != "fast":
+            settings = (self.mode, self.do_lower_case, self.strip_accents, self.tokenize_chinese_chars)
+            parts = [(None, 0, len(text))] if self.mode == "google" else self._added.split(text)
+            spans = [(start, stop) for identity, start, stop in parts if identity is None]
+            return [word for start, stop in spans for word in basic_words(text[start:stop], *settings)]
+        find_words = self._normalizer.characters.words.findall
+        segments = self._segments(text, self.split_special_tokens, with_positions=False)
+        return [word for identity, segment, _ in segments if identity is None for word in find_words(segment)]
+
     def num_special_tokens_to_add(self, pair=False):
         """[CLS] and one [SEP], or two."""
         return 3 if pair else 2
