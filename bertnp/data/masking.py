@@ -46,7 +46,7 @@ def mask_tokens(
     shape = input_ids.shape
     chosen = rng.binomial(1, np.where(special, 0.0, mlm_probability), shape).astype(bool)
     if continues is not None:
-        chosen = np.take_along_axis(chosen, first_pieces(special, continues), axis=1) & ~special
+        chosen = np.take_along_axis(chosen, first_pieces(special, continues), axis=1)
     labels = np.where(chosen, input_ids, IGNORED)
     hidden = chosen & rng.binomial(1, mask_replace_prob, shape).astype(bool)
     input_ids[hidden] = mask_token_id
