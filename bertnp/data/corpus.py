@@ -36,20 +36,22 @@ TAGS = (
     "a|abbr|b|big|blockquote|br|center|cite|code|dd|div|dl|dt|em|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|strike|strong|"
     "sub|sup|table|tbody|td|th|thead|tr|tt|u|ul"
 )
+TARGET = r"\((?:[^()\s]|\([^()\s]*\))*(?:\s[^()]*)?\)"  # of a link: (address "title"), the address with (...) perhaps
 INLINE_MARKS = (  # (needs this character, what, becomes)
-    ("!", re.compile(r"!\[[^\[\]]*\]\([^()\s]*[^()]*\)"), " "),  # an image
-    ("[", re.compile(r"\[([^\[\]]+)\](?:\([^()\s]*[^()]*\)|\[[^\[\]]*\])"), r"\1"),  # a link
+    ("!", re.compile(rf"!\[[^\[\]]*\]{TARGET}"), " "),  # an image
+    ("[", re.compile(rf"\[([^\[\]]+)\](?:{TARGET}|\[[^\[\]]*\])"), r"\1"),  # a link
     ("[", re.compile(r"\[\^[^\[\]\s]+\]"), ""),  # a footnote's number
     ("<", re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
     ("<", re.compile(rf"</?(?:{TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE), " "),
-    ("`", re.compile(r"(`+)([^`]+)\1"), r"\2"),
-    ("*", re.compile(r"(?<![\s\\*])\*+|(?<!\\)\*+(?=[^\s*])"), ""),  # emphasis: on one side at least not a space
+    ("`", re.compile(r"(?<!`)(`+)(?!`)([^`]+)\1(?!`)"), r"\2"),
+    ("*", re.compile(r"(?<![\s\\*])\*+|(?<![\\*])\*+(?=[^\s*])"), ""),  # emphasis: on one side at least not a space
     ("_", re.compile(r"(?<![\w\\])_+(?=[^\s_])|(?<=[^\s\\_])_+(?!\w)"), ""),  # not inside a word: snake_case
     ("~", re.compile(r"~~"), ""),
-    ("\\", re.compile(r"\\([!-/:-@\[-`{-~])|\\$"), r"\1"),
+    ("\\", re.compile(r"\\(?:([!-/:-@\[-`{-~])|(?=\s|$))"), r"\1"),
     ("&", re.compile(r"&#?\w+;"), lambda match: unescape(match.group())),
     ("@", re.compile(r" @([-,.])@ "), r"\1"),  # WikiText's way of writing north-east and 1.5
 )
+SPACES = re.compile(r"\s\s+|[^\S ]")
 
 
 def corpus_files(paths):
@@ -297,4 +299,4 @@ def plain_text(text):
     for needs, pattern, becomes in INLINE_MARKS:
         if needs in text:
             text = pattern.sub(becomes, text)
-    return " ".join(text.split())
+    return SPACES.sub(" ", text).strip()
