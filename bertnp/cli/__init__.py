@@ -7,18 +7,21 @@ import sys
 import traceback
 
 COMMANDS = {  # name -> what it does; the module bears the same name, with _ for -
+    "vocab": "make a vocabulary from plain text",
+    "instances": "make pairs of segments with masked words to pre-train on",
+    "pretrain": "train a BERT on plain text: masked words and next sentences",
+    "fill-mask": "fill in masked words, with a pre-trained model",
+    "next-sentence": "tell whether one sentence follows another, with a pre-trained model",
     "finetune": "teach a pre-trained BERT to classify texts, or to give them a number",
     "evaluate": "measure a fine-tuned model on a labelled file",
     "predict": "label texts, with probabilities",
-    "fill-mask": "fill in masked words, with a pre-trained model",
-    "next-sentence": "tell whether one sentence follows another, with a pre-trained model",
-    "vocab": "make a vocabulary from plain text",
-    "instances": "make pairs of segments with masked words to pre-train on",
+    "plot": "draw the curves of a training",
     "info": "say what a model folder holds",
     "gradcheck": "check hand-written gradients, the library's or your own",
 }
 EXAMPLES = """\
 examples:
+  bertnp pretrain books/ -o my-bert
   bertnp finetune train.tsv --model bert-folder -o my-model
   bertnp evaluate test.tsv --model my-model
   bertnp predict "I love you." "I hate you." --model my-model

@@ -79,7 +79,7 @@ def add_arguments(parser):
 def run(args):
     # Everything that may be wrong with the input comes to light first, before anything is written.
     output = Path(args.output)
-    check_output(output, args.overwrite or args.resume)
+    check_output(output, args.overwrite or args.resume, resumes=True)
     task = Task(args)
     model = task.load_model(args.seed)
     trainer = task.trainer(model, args.seed, output if args.seeds is None else output / f"seed-{args.seed}")

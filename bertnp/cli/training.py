@@ -57,12 +57,13 @@ def add_output_arguments(parser, keep):
                         help=f"how many checkpoints stay; 0: none at the end (default: {keep})")  # fmt: skip
 
 
-def check_output(folder, overwrite):
+def check_output(folder, overwrite, resumes=False):
     """ValueError where the folder to write to is a file, or has something in it that may not be overwritten."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; expected a folder to write to")
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty; give another folder, --overwrite, or --resume to go on")
+        ways = "another folder, --overwrite, or --resume to go on" if resumes else "another folder, or --overwrite"
+        raise ValueError(f"{folder} is not empty; give {ways}")
 
 
 def finished(folder):

@@ -40,6 +40,50 @@ def learning_curve(metrics, path):
             axes.legend(fontsize=8)
 
 
+def training_curves(lines, path):
+    """Draw how loss and accuracies went over the steps, of a training that may be running still.
+
+    lines: those of the log metrics.jsonl, as dictionaries   path: of the PNG
+    """
+    training = [line for line in lines if "loss" in line]
+    held_out = [line for line in lines if line.get("held_out")]
+    if not training:
+        raise ValueError("the log has no line with a loss yet")
+    panels = [("loss", "mean loss", {"loss": "sum of both", "masked_lm_loss": "masked words",
+                                     "next_sentence_loss": "next sentence"})]  # fmt: skip
+    if "masked_lm_loss" not in training[0]:
+        panels = [("loss", "mean loss", {"loss": "loss"})]
+    elif "next_sentence_loss" not in training[0]:
+        panels = [("loss", "mean loss", {"masked_lm_loss": "masked words"})]
+    shares = {"masked_lm_accuracy": "masked words", "next_sentence_accuracy": "next sentence", "accuracy": "accuracy"}
+    found = {name for line in (training[0], *(line["held_out"] for line in held_out[:1])) for name in line}
+    if found & set(shares):
+        panels.append(("right answers", "share", {name: label for name, label in shares.items() if name in found}))
+    with picture(path, PAGE_WIDTH if len(panels) > 1 else PAGE_WIDTH / 1.5, 3.0) as figure:
+        for axes, (title, unit, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            for style, (name, label) in zip(SERIES, series.items(), strict=False):
+                x, y = _binned([(line["step"], line[name]) for line in training if name in line])
+                if x:
+                    axes.plot(x, y, color=style["color"], linestyle=style["linestyle"], label=f"{label}, training")
+                points = [(line["step"], line["held_out"].get(name)) for line in held_out]
+                points = [point for point in points if point[1] is not None]
+                if points:
+                    axes.plot(*zip(*points, strict=True), color=style["color"], linestyle="none",
+                              marker=style["marker"], mfc="white", label=f"{label}, held out")  # fmt: skip
+            axes.set(title=title, xlabel="step", ylabel=unit)
+            axes.set_ylim(bottom=0, top=1.0 if unit == "share" else None)
+            axes.set_xlim(left=0)
+            axes.margins(x=0.02)
+            axes.legend(fontsize=7.5)
+
+
+def _binned(points, most=150):
+    """(steps, values) with means over neighbours where there are more than so many points."""
+    size = -(-len(points) // most) or 1
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [group[-1][0] for group in groups], [sum(value for _, value in group) / len(group) for group in groups]
+
+
 def confusion_matrix(matrix, labels, path):
     """Draw how many examples of each class were predicted as which.
 

@@ -499,6 +499,8 @@ class Trainer:
         """Empty the log or, when going on from a checkpoint, cut off what came after it; clear up after a kill."""
         if self.output is not None:
             remove_leftovers(self.output)
+            if self.step == 0:
+                remove_checkpoints(self.output)  # of an earlier training
         path = None if self.output is None else self.output / LOG_FILE
         if path is None or not path.exists():
             return

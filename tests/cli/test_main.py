@@ -62,7 +62,7 @@ def test_every_example_can_be_parsed(run):
     import importlib
     import shlex
 
-    for name in ("finetune", "evaluate", "predict", "fill-mask", "next-sentence", "info"):
+    for name in ("pretrain", "plot", "finetune", "evaluate", "predict", "fill-mask", "next-sentence", "info"):
         for line in importlib.import_module(f"bertnp.cli.{name.replace('-', '_')}").EXAMPLES.splitlines():
             if f"bertnp {name}" in line:
                 code, _, err = run(*shlex.split(line.partition("bertnp ")[2]))
@@ -70,7 +70,7 @@ def test_every_example_can_be_parsed(run):
 
 
 def test_a_command_that_is_not_there(refused):
-    assert refused("finetun").startswith("there is no command 'finetun'; there are finetune, evaluate, predict, ")
+    assert refused("finetun").startswith("there is no command 'finetun'; there are vocab, instances, pretrain, ")
     assert "unrecognized" in refused("info", "a", "--tensor")
 
 
@@ -142,5 +142,5 @@ def test_ctrl_c_leaves_the_best_model_and_no_traceback(pretrained, tmp_path):
     process.send_signal(signal.SIGINT)
     code, out, err = finish(process)
     assert code == 130 and b"stopped; the best model so far" in out
-    assert err == b""
+    assert err == b"bertnp: stopping after this step; press Ctrl-C again to stop at once\n"
     assert main(["info", str(tmp_path / "out")]) == 0

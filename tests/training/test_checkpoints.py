@@ -161,6 +161,12 @@ def test_how_many_checkpoints_stay(tmp_path, keep, left):
     assert (tmp_path / "checkpoints").exists() == bool(left)
 
 
+def test_checkpoints_of_an_earlier_training_are_not_taken_for_ones_own(tmp_path):
+    make(tmp_path, epochs=5).train()
+    make(tmp_path).train()
+    assert [step for step, _ in checkpoints(tmp_path)] == [10, 12]
+
+
 def test_without_checkpoints(tmp_path):
     make(tmp_path, checkpoint_every=0).train()
     assert not (tmp_path / "checkpoints").exists() and (tmp_path / "model.safetensors").exists()
