@@ -67,7 +67,7 @@ def run(argv):
         command = importlib.import_module(f"bertnp.cli.{argv[0].replace('-', '_')}")
         parser = Parser(prog=f"bertnp {argv[0]}", description=command.__doc__, epilog=command.EXAMPLES)
         command.add_arguments(parser)
-        return command.run(parser.parse_args(argv[1:])) or 0
+        return command.run(parser.parse_intermixed_args(argv[1:])) or 0
     from bertnp import __version__
 
     width = max(map(len, COMMANDS))

@@ -2,7 +2,8 @@
 
 One command makes the vocabulary (unless --tokenizer or --model has one), the instances and the model. OUT gets the
 best model so far, metrics.json and metrics.jsonl, training_curves.png, and, while it trains, checkpoints: `--resume`
-goes on from the newest, to the same end as if nothing had happened.
+goes on from the newest, to the same end as if nothing had happened, and remembers the other arguments. With --model
+the training goes on from a published model.
 """
 
 import json
@@ -36,9 +37,9 @@ EXAMPLES = """\
 examples:
   bertnp pretrain books/ -o my-bert
   bertnp pretrain books/ -o my-bert --resume
-  bertnp pretrain --resume -o my-bert                           the rest is remembered
+  bertnp pretrain --resume -o my-bert
   bertnp pretrain corpus.txt -o small --layers 2 --hidden 128 --vocab-size 4000 --steps 2000
-  bertnp pretrain reports/ -o domain-bert --model bert-folder   goes on from a published model
+  bertnp pretrain reports/ -o domain-bert --model bert-folder
   bertnp instances books/ --tokenizer my-vocab -o data
   bertnp pretrain --instances data --tokenizer my-vocab -o my-bert
 """

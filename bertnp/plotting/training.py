@@ -49,8 +49,8 @@ def training_curves(lines, path):
     held_out = [line for line in lines if line.get("held_out")]
     if not training:
         raise ValueError("the log has no line with a loss yet")
-    panels = [("loss", "mean loss", {"loss": "sum of both", "masked_lm_loss": "masked words",
-                                     "next_sentence_loss": "next sentence"})]  # fmt: skip
+    panels = [("loss", "mean loss", {"masked_lm_loss": "masked words", "next_sentence_loss": "next sentence",
+                                     "loss": "sum of both"})]  # fmt: skip
     if "masked_lm_loss" not in training[0]:
         panels = [("loss", "mean loss", {"loss": "loss"})]
     elif "next_sentence_loss" not in training[0]:

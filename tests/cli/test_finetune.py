@@ -241,7 +241,8 @@ def test_missing_files_and_folders(refused, pretrained, train_file, tmp_path):
     missing = tmp_path / "nothing"
     assert str(missing) in refused("finetune", train_file, "--model", missing, "-o", output)
     assert "there is no file" in refused("finetune", train_file, "--model", pretrained, "-o", output, "--eval", missing)
-    assert "the following arguments are required: FILE, --model, -o/--output" in refused("finetune")
+    assert "the following arguments are required: --model, -o/--output" in refused("finetune")
+    assert "the following arguments are required: FILE" in refused("finetune", "--model", pretrained, "-o", output)
     assert not output.exists()
 
 

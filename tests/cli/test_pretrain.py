@@ -104,7 +104,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(corpus, whole, tmp_pat
 
 def test_static_masks_and_masked_words_alone(run, corpus, tmp_path):
     options = ("--masking", "static", "--no-next-sentence", "--whole-word")
-    assert run("pretrain", corpus, "-o", tmp_path / "run", *SMALL, *options)[0] == 0
+    assert run("pretrain", "-o", tmp_path / "run", *SMALL, *options, corpus)[0] == 0
     assert bertnp.BertForMaskedLM.from_pretrained(tmp_path / "run").load_report.complete
     record = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     assert "next_sentence_accuracy" not in record["best"] and record["settings"]["masking"] == "static"
@@ -123,7 +123,8 @@ def test_instances_made_before(run, refused, corpus, whole, tmp_path):
     assert ending(tmp_path / "run") == ending(whole)
     other = tmp_path / "vocabulary"
     assert run("vocab", corpus, "-o", other, "--size", "50")[0] == 0
-    message = refused("pretrain", "--instances", whole / "instances", "--tokenizer", other, *SMALL, "-o", tmp_path / "b", "--quiet")
+    options = ("--instances", whole / "instances", "--tokenizer", other, *SMALL, "--quiet")
+    message = refused("pretrain", *options, "-o", tmp_path / "b")
     assert "vocabulary" in message
     assert not (tmp_path / "b" / "model.safetensors").exists()
 

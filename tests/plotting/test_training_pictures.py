@@ -1,12 +1,13 @@
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from bertnp.plotting import confusion_matrix, learning_curve, predicted_against_true
-from bertnp.plotting.style import SERIES
+from bertnp.plotting import confusion_matrix, learning_curve, predicted_against_true, training_curves
+from bertnp.plotting.style import SERIES, picture
 
 
 def record(epochs=3, held_out=True):
@@ -93,3 +94,48 @@ def test_a_failed_drawing_leaves_no_file(tmp_path):
     with pytest.raises(KeyError):
         learning_curve({"history": [{"epoch": 1, "held_out": None}], "best": None}, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
+
+
+def log(steps, pretraining):
+    lines = []
+    for step in range(10, steps + 1, 10):
+        line = {"step": step, "epoch": step / 100, "loss": 8 * 0.99 ** (step / 10), "lr": 1e-3, "seconds": 1.0}
+        if pretraining:
+            line |= {"masked_lm_loss": line["loss"] - 0.6, "masked_lm_accuracy": step / steps / 2,
+                     "next_sentence_loss": 0.6, "next_sentence_accuracy": 0.7}  # fmt: skip
+        lines.append(line)
+        if step % 100 == 0:
+            names = [name for name in line if name.endswith(("loss", "accuracy"))]
+            held_out = {name: line[name] * 1.1 for name in names} | ({} if pretraining else {"accuracy": 0.8})
+            lines.append({"step": step, "epoch": 1, "held_out": held_out, "best": True})
+    return lines
+
+
+@pytest.mark.parametrize("pretraining", [True, False])
+def test_training_curves_show_training_and_held_out(tmp_path, monkeypatch, pretraining):
+    figures = []
+
+    @contextmanager
+    def keeping(path, *size):
+        with picture(path, *size) as figure:
+            figures.append(figure)
+            yield figure
+
+    monkeypatch.setattr("bertnp.plotting.training.picture", keeping)
+    training_curves(log(5000, pretraining), tmp_path / "a.png")
+    axes = figures[0].axes
+    labels = [[line.get_label() for line in each.get_lines()] for each in axes]
+    if pretraining:
+        assert labels[0][:2] == ["masked words, training", "masked words, held out"]
+        assert labels[1] == ["masked words, training", "masked words, held out", "next sentence, training",
+                             "next sentence, held out"]  # fmt: skip
+    else:
+        assert labels == [["loss, training", "loss, held out"], ["accuracy, held out"]]
+    curve = axes[0].get_lines()[0]
+    assert len(curve.get_xdata()) <= 150 and curve.get_xdata()[-1] == 5000
+    assert axes[0].get_xlabel() == "step" and axes[0].get_ylabel() == "mean loss"
+
+
+def test_an_empty_log_is_not_drawn(tmp_path):
+    with pytest.raises(ValueError, match="no line with a loss yet"):
+        training_curves([], tmp_path / "a.png")
