@@ -3,5 +3,6 @@
 from bertnp.tokenization.added_tokens import AddedToken
 from bertnp.tokenization.encoding import BatchEncoding
 from bertnp.tokenization.tokenizer import BertTokenizer
+from bertnp.tokenization.vocabulary_training import count_words, train_vocabulary
 
-__all__ = ["AddedToken", "BatchEncoding", "BertTokenizer"]
+__all__ = ["AddedToken", "BatchEncoding", "BertTokenizer", "count_words", "train_vocabulary"]

@@ -28,7 +28,8 @@ from bertnp.tokenization.variants import LONGEST_WORD
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SCORES = ("count", "likelihood")
-WAITING = 500_000
+WAITING = 500_000  # stretches of text to gather before they are cut into words
+OUT_OF_DATE = 1000  # entries of the queue to gather before it is made anew
 
 
 def count_words(texts, tokenizer):
@@ -146,7 +147,7 @@ class Merging:
         self.pair_counts = defaultdict(int)  # (a, b) -> f(ab)
         self.words_of_pair = defaultdict(set)  # (a, b) -> numbers of the words it is in, or was
         self.piece_counts = defaultdict(int)  # a -> f(a)
-        self.pairs_of_piece = defaultdict(set)  # a -> the pairs that it is in
+        self.pairs_of_piece = defaultdict(set)  # a -> the pairs with it that may be merged
         changed = defaultdict(int)
         for number in range(len(self.words)):
             self._count(number, 1, changed)
@@ -203,19 +204,23 @@ class Merging:
         for pair, change in changed.items():
             if change:
                 self.pair_counts[pair] += change
-                rescored.add(pair)
-                if self.by_likelihood:
-                    change_set = set.add if self.pair_counts[pair] else set.discard
-                    for piece in pair:
-                        change_set(self.pairs_of_piece[piece], pair)
                 if not self.pair_counts[pair]:
                     del self.pair_counts[pair]
+                rescored.add(pair)
         if self.by_likelihood:
+            for pair in rescored:
+                keep_or_drop = set.add if self._score(pair) else set.discard
+                for piece in pair:
+                    keep_or_drop(self.pairs_of_piece[piece], pair)
             rescored.update(*(self.pairs_of_piece[piece] for piece in pieces))
         for pair in rescored:
             score = self._score(pair)
             if score:
                 heapq.heappush(self.queue, (-score, *pair))
+        if len(self.queue) > 4 * len(self.pair_counts) + OUT_OF_DATE:
+            scores = ((self._score(pair), pair) for pair in self.pair_counts)
+            self.queue = [(-score, *pair) for score, pair in scores if score]
+            heapq.heapify(self.queue)
 
 
 def _merged(word, a, b, ab):

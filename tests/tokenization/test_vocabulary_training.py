@@ -106,7 +106,10 @@ WORD_COUNTS = st.dictionaries(WORDS, st.integers(1, 6), min_size=1, max_size=12)
 @given(WORD_COUNTS, st.integers(11, 60), st.sampled_from(SCORES), st.integers(0, 4))
 def test_counting_step_by_step_is_counting_anew(word_counts, size, score, min_frequency):
     expected = slow_vocabulary(word_counts, size, score, min_frequency)
-    assert train_vocabulary(word_counts, size, score, min_frequency) == expected
+    for entries in (1000, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(vocabulary_training, "OUT_OF_DATE", entries)
+            assert train_vocabulary(word_counts, size, score, min_frequency) == expected
 
 
 @settings(deadline=None, max_examples=100)
@@ -168,10 +171,10 @@ def test_words_are_counted_as_the_tokenizer_sees_them():
 def test_counting_in_parts_is_counting_whole(texts):
     tokenizer = bare_tokenizer()
     expected = Counter(word for text in texts for word in tokenizer.words(text))
-    before = vocabulary_training.WAITING
-    for vocabulary_training.WAITING in (before, 2):
-        assert count_words(iter(texts), tokenizer) == expected
-    vocabulary_training.WAITING = before
+    for waiting in (1000, 2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(vocabulary_training, "WAITING", waiting)
+            assert count_words(iter(texts), tokenizer) == expected
 
 
 @pytest.mark.parametrize("mode", ["fast", "google", "legacy"])
