@@ -2,56 +2,14 @@
 
 import hashlib
 import os
-import re
-from html import unescape
 from pathlib import Path
 
+from bertnp.data.prose import HEADING, WIKI_TITLE, documents_of_prose
 from bertnp.data.sentences import ENDS, split_sentences
 
 FORMATS = ("lines", "prose")
 ENDINGS = ("", ".txt", ".text", ".md", ".markdown")
 LOOK = 1 << 16  # bytes of a file that decide about its format
-SENTENCES_WITHOUT_HEADING = 100  # in a document of running text that no heading divides
-SENTENCES_UNDER_HEADING = 5000
-LONG_PARAGRAPH = 10_000  # characters after which its sentences are handed out though it goes on
-
-HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
-WIKI_HEADING = re.compile(r"\s*=(?P<deeper>(?: ?=)*)\s*[^\s=](?:.*\S)?\s*=(?P=deeper)\s*$")
-CHAPTER = re.compile(
-    r"(chapter|part|book|volume|stave|act|scene|letter) ([ivxlcdm]+|\d+|the \w+|one|two|three|four|five|six|seven|"
-    r"eight|nine|ten|eleven|twelve)\b",
-    re.IGNORECASE,
-)
-LONGEST_TITLE = 80
-UNDERLINE = re.compile(r" {0,3}(=+|--+)\s*$")
-RULE = re.compile(r"\s*([-*_~=])(\s*\1){2,}\s*$")
-FENCE = re.compile(r"\s*(```|~~~)[\w+-]*\s*$")
-TABLE_ROW = re.compile(r"\s*\|.*\|\s*$")
-LINK_TARGET = re.compile(r" {0,3}\[[^\]]+\]:\s*\S+")
-QUOTE_MARK = re.compile(r"\s*(> ?)+")
-BULLET = re.compile(r"\s*[-*+•]\s+(?=\S)")
-LIST_NUMBER = re.compile(r"\s*\d{1,3}[.)]\s+(?=\S)")
-
-TAGS = (
-    "a|abbr|b|big|blockquote|br|center|cite|code|dd|div|dl|dt|em|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|strike|strong|"
-    "sub|sup|table|tbody|td|th|thead|tr|tt|u|ul"
-)
-TARGET = r"\((?:[^()\s]|\([^()\s]*\))*(?:\s[^()]*)?\)"  # of a link: (address "title"), the address with (...) perhaps
-INLINE_MARKS = (  # (needs this character, what, becomes)
-    ("!", re.compile(rf"!\[[^\[\]]*\]{TARGET}"), " "),  # an image
-    ("[", re.compile(rf"\[([^\[\]]+)\](?:{TARGET}|\[[^\[\]]*\])"), r"\1"),  # a link
-    ("[", re.compile(r"\[\^[^\[\]\s]+\]"), ""),  # a footnote's number
-    ("<", re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
-    ("<", re.compile(rf"</?(?:{TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE), " "),
-    ("`", re.compile(r"(?<!`)(`+)(?!`)([^`]+)\1(?!`)"), r"\2"),
-    ("*", re.compile(r"(?<![\s\\*])\*+|(?<![\\*])\*+(?=[^\s*])"), ""),  # emphasis: on one side at least not a space
-    ("_", re.compile(r"(?<![\w\\])_+(?=[^\s_])|(?<=[^\s\\_])_+(?!\w)"), ""),  # not inside a word: snake_case
-    ("~", re.compile(r"~~"), ""),
-    ("\\", re.compile(r"\\(?:([!-/:-@\[-`{-~])|(?=\s|$))"), r"\1"),
-    ("&", re.compile(r"&#?\w+;"), lambda match: unescape(match.group())),
-    ("@", re.compile(r" @([-,.])@ "), r"\1"),  # WikiText's way of writing north-east and 1.5
-)
-SPACES = re.compile(r"\s\s+|[^\S ]")
 
 
 def corpus_files(paths):
@@ -109,8 +67,8 @@ def read_documents(paths, format=None):
 def _documents(files, format):
     found = False
     for file in files:
-        by_format = {"lines": _documents_of_lines, "prose": _documents_of_prose}
-        for document in by_format[format or guess_corpus_format(file)](file):
+        read = {"lines": _documents_of_lines, "prose": documents_of_prose}[format or guess_corpus_format(file)]
+        for document in read(_lines(file), file):
             found = True
             yield document
     if not found:
@@ -133,7 +91,7 @@ def guess_corpus_format(file):
     if len(head) == LOOK and len(lines) > 1:
         lines.pop()  # cut short
     lines = [line.strip() for line in lines]
-    if any(HEADING.match(line) or WIKI_HEADING.match(line) for line in lines):
+    if any(HEADING.match(line) or WIKI_TITLE.match(line) for line in lines):
         return "prose"
     before, after = ["", *lines], [*lines[1:], ""]
     alone = sum(bool(line) and not a and not b for a, line, b in zip(before, lines, after, strict=False))
@@ -179,9 +137,9 @@ def _lines(file):
             yield number, text
 
 
-def _documents_of_lines(file):
+def _documents_of_lines(lines, file):
     document = []
-    for _, line in _lines(file):
+    for _, line in lines:
         sentence = line.strip()
         if sentence:
             document.append(sentence)
@@ -190,113 +148,3 @@ def _documents_of_lines(file):
             document = []
     if document:
         yield document
-
-
-def _documents_of_prose(file):
-    document, limit = [], SENTENCES_WITHOUT_HEADING
-    for sentences in _paragraphs(file):
-        if sentences is None:
-            limit = SENTENCES_UNDER_HEADING
-        if document and (sentences is None or len(document) >= limit):
-            yield document
-            document = []
-        document += sentences or ()
-    if document:
-        yield document
-
-
-def _paragraphs(file):
-    """The sentences of each paragraph, and None where a heading begins a new document."""
-    lines = []  # of the paragraph so far
-    size = 0
-    in_list = False
-    for line in _without_comments(file):
-        quoted = QUOTE_MARK.match(line)
-        line = line[quoted.end() :] if quoted else line
-        text = line.strip()
-        wiki_heading = WIKI_HEADING.match(line) if "=" in line else None
-        underlined = len(lines) == 1 and UNDERLINE.match(line) and _is_title(lines[0])
-        is_heading = bool(HEADING.match(line)) or underlined or (wiki_heading and not wiki_heading["deeper"])
-        left_out = wiki_heading or RULE.match(line) or FENCE.match(line) or TABLE_ROW.match(line)
-        left_out = left_out or (not lines and LINK_TARGET.match(line))
-        item = BULLET.match(line) or ((not lines or in_list) and LIST_NUMBER.match(line))
-        if not text or is_heading or left_out or item:
-            if len(lines) == 1 and CHAPTER.match(lines[0]) and _is_title(lines[0]):
-                is_heading = True
-            elif lines and not underlined:
-                yield _sentences(lines)
-            lines, size = [], 0
-            if is_heading:
-                yield None
-            in_list = bool(item)
-        if text and not is_heading and not left_out:
-            text = line[item.end() :].strip() if item else text
-            lines.append(text)
-            size += len(text)
-            if size > LONG_PARAGRAPH:
-                *sentences, last = _sentences(lines) or [""]
-                if len(last) > LONG_PARAGRAPH:
-                    sentences, last = [*sentences, last], ""
-                yield sentences
-                lines, size = [last], len(last)
-    if lines:
-        yield _sentences(lines)
-
-
-def _without_comments(file):
-    """The lines of a file as text, without <!-- comments -->, which may go over several lines."""
-    opened = None  # the line where the comment began that we are in
-    for number, line in _lines(file):
-        if opened is None and "<!--" not in line:
-            yield line
-            continue
-        kept, place = [], 0
-        while place < len(line):
-            if opened is None:
-                begin = line.find("<!--", place)
-                begin = len(line) if begin < 0 else begin
-                kept.append(line[place:begin])
-                if begin < len(line):
-                    opened = number
-                place = begin + 4
-            else:
-                end = line.find("-->", place)
-                place = len(line) if end < 0 else end + 3
-                opened = opened if end < 0 else None
-        if "".join(kept).strip():
-            yield " ".join(kept)
-    if opened is not None:
-        raise ValueError(f"{file}, line {opened}: the comment that begins here (<!--) does not end")
-
-
-def _is_title(line):
-    return len(line) <= LONGEST_TITLE and not line.endswith((",", ";"))
-
-
-def _sentences(lines):
-    return split_sentences(plain_text(join_lines(lines)))
-
-
-def join_lines(lines):
-    """One text of lines: with a space between them, but none after a hyphen or between Chinese or Japanese letters."""
-    parts = []
-    for line in lines:
-        if parts:
-            last, first = parts[-1][-1:], line[:1]
-            hyphen = last == "-" and parts[-1][-2:-1].isalpha()
-            if not hyphen and not (_is_wide(last) and _is_wide(first)):
-                parts.append(" ")
-        parts.append(line)
-    return "".join(parts)
-
-
-def _is_wide(character):
-    return "\u2e80" <= character <= "\ua4cf" or "\uf900" <= character <= "\uffef" or character >= "\U00020000"
-
-
-def plain_text(text):
-    """Text without Markdown's marks inside a line: emphasis, code, links, images, tags, escapes, entities."""
-    for needs, pattern, becomes in INLINE_MARKS:
-        if needs in text:
-            text = pattern.sub(becomes, text)
-    return SPACES.sub(" ", text).strip()

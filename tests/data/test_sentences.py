@@ -58,5 +58,5 @@ def test_nothing_is_lost_or_changed(text):
 @pytest.mark.parametrize("piece", [".", '. " ', '"', ". ", "a. ", "Mr. ", "。", ". ) x", "  ", ".'"])
 def test_no_text_takes_long(piece):
     start = time.perf_counter()
-    split_sentences(piece * (300_000 // len(piece)))
-    assert time.perf_counter() - start < 10  # it takes some tenths of a second; quadratic time would be hours
+    split_sentences(piece * (100_000 // len(piece)))
+    assert time.perf_counter() - start < 10  # it takes a tenth of a second; quadratic time would be many minutes
