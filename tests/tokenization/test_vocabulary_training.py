@@ -154,6 +154,11 @@ def test_special_and_reserved_tokens_come_first():
     assert tokens == [*SPECIAL_TOKENS, "<x>", "[unused0]", "[unused1]", "a"]
 
 
+def test_a_piece_that_is_a_special_token_already_keeps_its_place():
+    tokens = train_vocabulary(BY_HAND, 100, min_frequency=1, special_tokens=["se"])
+    assert tokens == [*SPECIAL_TOKENS, "se", *ALPHABET, "sea", "set", "zo", "zoo"]
+
+
 # ---- counting words -------------------------------------------------------------------------------------------------
 
 
