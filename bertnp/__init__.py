@@ -8,7 +8,11 @@
 
 import importlib
 
+from bertnp import blas
+
 __version__ = "0.1.0"
+
+blas.before_numpy()
 
 _HOME = {
     "BertConfig": "models.configuration",

@@ -1,5 +1,6 @@
 """Which array library and device, and the switch between a formula's textbook body and its fast kernels."""
 
+from bertnp import blas
 from bertnp.backend.arrays import (
     Backend,
     add_at,
@@ -35,3 +36,5 @@ __all__ = [
     "to_numpy",
     "use",
 ]
+
+blas.after_numpy()

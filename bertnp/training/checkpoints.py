@@ -22,6 +22,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from bertnp import blas
 from bertnp.backend.files import atomic_folder, remove_leftovers, write_text
 
 FOLDER = "checkpoints"
@@ -117,7 +118,8 @@ def environment(model):
 def blas_name():
     """What NumPy multiplies matrices with, as far as it says."""
     build = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    return " ".join(str(build.get(key)) for key in ("name", "version") if build.get(key)) or "unknown"
+    name = " ".join(str(build.get(key)) for key in ("name", "version") if build.get(key)) or "unknown"
+    return f"{name}, {blas.kernels()} kernels" if blas.kernels() else name
 
 
 def differences(before, now):
