@@ -77,8 +77,8 @@ def after_numpy():
     if threading.active_count() == 1 and blas.can_choose() and blas.choose_better():
         return
     warnings.warn(
-        f"NumPy multiplies matrices with OpenBLAS's {blas.kernels()} kernels, though this processor has AVX-512: import "
-        f"bertnp before numpy, or set {VARIABLE}={BETTER}, and they are up to twice as fast (BERTNP_BLAS=off: no more "
+        f"NumPy multiplies matrices with OpenBLAS's {blas.kernels()} kernels, though this processor has AVX-512: "
+        f"import bertnp before numpy, or set {VARIABLE}={BETTER}, and they are up to twice as fast (BERTNP_BLAS=off: no more "
         "of this)",
         stacklevel=3,
     )
