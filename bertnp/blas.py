@@ -78,8 +78,8 @@ def after_numpy():
         return
     warnings.warn(
         f"NumPy multiplies matrices with OpenBLAS's {blas.kernels()} kernels, though this processor has AVX-512: "
-        f"import bertnp before numpy, or set {VARIABLE}={BETTER}, and they are up to twice as fast (BERTNP_BLAS=off: no more "
-        "of this)",
+        f"import bertnp before numpy, or set {VARIABLE}={BETTER}, and they are up to twice as fast (BERTNP_BLAS=off: "
+        "no more of this)",
         stacklevel=3,
     )
 
