@@ -24,7 +24,7 @@ EXAMPLES = """\
 examples:
   bertnp vocab books -o my-vocabulary --size 8000
   bertnp vocab train.txt more.txt -o my-vocabulary --size 30000 --cased --reserved 100
-  bertnp vocab books -o my-vocabulary --size 8000 --score likelihood --min-frequency 20
+  bertnp vocab books -o my-vocabulary --size 8000 --score likelihood --min-frequency 100
 """
 SHOWN = 3  # sentences, as they are now cut
 SHOWN_WORDS = range(5, 15)  # so long
@@ -43,7 +43,8 @@ def add_arguments(parser):
                        help="merge the pair that occurs most (count), or the one whose parts are seldom apart "
                        "(default: count)")  # fmt: skip
     group.add_argument("--min-frequency", type=number(int, 1), default=2, metavar="N",
-                       help="merge no pair that occurs less often (default: 2)")  # fmt: skip
+                       help="merge no pair that occurs less often (default: 2; with --score likelihood, which likes "
+                       "rare pieces, better about 100 for a few million words)")  # fmt: skip
     group.add_argument("--limit-alphabet", type=number(int, 1), default=1000, metavar="N",
                        help="keep the N most frequent characters; words with others become [UNK] (default: 1000; "
                        "Chinese needs some 8000)")  # fmt: skip

@@ -87,10 +87,7 @@ def guess_corpus_format(file):
         head = stream.read(LOOK)
     if Path(file).suffix.lower() in (".md", ".markdown"):
         return "prose"
-    lines = head.decode("utf-8-sig", errors="replace").split("\n")
-    if len(head) == LOOK and len(lines) > 1:
-        lines.pop()  # cut short
-    lines = [line.strip() for line in lines]
+    lines = [line.strip() for line in head.decode("utf-8-sig", errors="replace").split("\n")]
     if any(HEADING.match(line) or WIKI_TITLE.match(line) for line in lines):
         return "prose"
     before, after = ["", *lines], [*lines[1:], ""]

@@ -6,8 +6,9 @@ and again, the pair of neighbouring pieces with the best score becomes one new p
 * "count" scores a pair by how often it occurs, f(ab). This is byte-pair encoding (Sennrich et al. 2016, section 3.2)
   and what WordPieceTrainer of the tokenizers package does.
 * "likelihood" scores it by f(ab) / (f(a) f(b)): how much likelier the text becomes, per piece merged, under a model
-  that draws each piece by its frequency (Schuster & Nakajima 2012 choose the merge that raises the
-  likelihood most). Pieces that rarely stand apart from each other are merged before pieces that are merely frequent.
+  that draws each piece by its frequency (after Schuster & Nakajima 2012, who merge what raises the likelihood most).
+  Pieces that rarely stand apart from each other are merged before pieces that are merely frequent, even where both are
+  rare: so min_frequency should be higher here, 100 rather than 2 for a few million words.
 
 Worked out by hand, for the words sea (6 times), set (4) and zoo (1):
 
@@ -29,7 +30,7 @@ from bertnp.tokenization.variants import LONGEST_WORD
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SCORES = ("count", "likelihood")
 WAITING = 500_000  # stretches of text to gather before they are cut into words
-OUT_OF_DATE = 1000  # entries of the queue to gather before it is made anew
+LONGEST_QUEUE = 4  # times the number of pairs: what is longer holds mostly scores out of date, and is made anew
 
 
 def count_words(texts, tokenizer):
@@ -217,7 +218,7 @@ class Merging:
             score = self._score(pair)
             if score:
                 heapq.heappush(self.queue, (-score, *pair))
-        if len(self.queue) > 4 * len(self.pair_counts) + OUT_OF_DATE:
+        if len(self.queue) > LONGEST_QUEUE * (len(self.pair_counts) + 250):
             scores = ((self._score(pair), pair) for pair in self.pair_counts)
             self.queue = [(-score, *pair) for score, pair in scores if score]
             heapq.heapify(self.queue)
