@@ -200,7 +200,7 @@ class Trainer:
         """Make the steps that are left; returns the record, which metrics.json holds.
 
         {"settings": ..., "history": [{"epoch", "step", "train_loss", "held_out": {"loss", metrics}, "seconds", ...}],
-        "best": {"epoch", "step", metrics}, "ended": "finished", "early stopping", "interrupted" or "failed"}
+        "best": {"epoch", "step", metrics}, "ended": "not yet", "finished", "early stopping", "interrupted" or "failed"}
 
         resume: go on from the newest checkpoint in `output`, if there is one. ValueError if it is one of a training
         with other settings.
@@ -213,7 +213,7 @@ class Trainer:
         if resume:
             self.resume()
         streams.seed, streams.hold = self.seed, True
-        self.record["ended"] = "failed"  # unless one of the lines below is reached
+        self.record["ended"] = "not yet"
         began = False
         try:
             self.begin_log()
@@ -225,8 +225,8 @@ class Trainer:
             self.record["ended"] = "early stopping" if self.step < self.total_steps else "finished"
             if self.output is not None and self.keep == 0:
                 remove_checkpoints(self.output)
-        except KeyboardInterrupt:
-            self.record["ended"] = "interrupted"
+        except BaseException as error:
+            self.record["ended"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             raise
         finally:
             streams.hold, streams.first_example = before
