@@ -83,6 +83,10 @@ class AddedTokens:
             return self._normalized_contents[identity]
         return self.by_id[identity].content if identity in self.by_id else None
 
+    def may_be_in(self, text):
+        """Whether `split` might find any; where they are looked for in the normalized text, they may be."""
+        return bool(self._normalized.ids) or bool(self._raw.ids) and self._raw.pattern.search(text) is not None
+
     def split(self, text, normalized=False, skip_special=False):
         """Cut `text` at the added tokens: yield (id, start, stop), with id None for the stretches between them."""
         finder = self._normalized if normalized else self._raw

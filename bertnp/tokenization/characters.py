@@ -8,6 +8,7 @@ other tokens on another machine. A checkpoint was trained with one set of answer
 import functools
 import json
 import re
+import sys
 from bisect import bisect_right
 from pathlib import Path
 
@@ -62,12 +63,12 @@ class CharacterTables:
                 self._lower[chr(code)] = chr(code + int(offset))
 
         # A word is a run without spaces and punctuation; each punctuation character stands alone.
-        punctuation = self.punctuation.pattern()
-        self.words = re.compile(f"[^ {punctuation}]+|[{punctuation}]")
+        punctuation = [code for first, last in self.punctuation for code in range(first, last + 1)]
+        self.words = re.compile(f"[{_all_but([ord(' '), *punctuation])}]+|[{self.punctuation.pattern()}]")
         # Marks that canonical order may move and that are no accents, so that their place shows in the end.
         lasting = [mark for mark in self._combining_class if mark not in self.accents]
         lasting += [whole for whole, parts in self._decompositions.items() if not set(parts).isdisjoint(lasting)]
-        self.lasting_marks = re.compile("[" + "".join(lasting) + "]")
+        self.without_lasting_marks = re.compile(f"[{_all_but(map(ord, lasting))}]*")
 
     def lower(self, character):
         """Lower case of one character without regard to its neighbours: Σ is always σ, İ is two characters."""
@@ -93,6 +94,17 @@ def _text_by_character(table):
         return "".join(chr(int(code, 16)) for code in codes.split())
 
     return {text(character): text(becomes) for character, becomes in table.items()}
+
+
+def _all_but(codes):
+    """All characters but these, for the brackets of a regular expression.
+
+    Finding the usual among these is much quicker than finding it missing among the others: re looks characters up to
+    U+FFFF up in a table, but asks after that for each range beyond.
+    """
+    bounds = sorted({-1, *codes, sys.maxunicode + 1})
+    gaps = [(before + 1, after - 1) for before, after in zip(bounds, bounds[1:], strict=False) if after > before + 1]
+    return "".join(f"\\U{first:08X}-\\U{last:08X}" for first, last in gaps)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from collections import UserDict
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -22,15 +23,16 @@ class CharSpan(NamedTuple):
 
 
 class EncodedText:
-    """One text as ids. `describe()` gives (tokens, offsets, word numbers), and is called when they are first wanted."""
+    """One text as ids. `describe(*arguments)` gives (tokens, offsets, word numbers), when they are first wanted."""
 
-    def __init__(self, ids, describe):
+    def __init__(self, ids, describe, *arguments):
         self.ids = ids
         self._describe = describe
+        self._arguments = arguments
 
     @cached_property
     def details(self):
-        return self._describe()
+        return self._describe(*self._arguments)
 
     def __getstate__(self):  # a copy or a pickle takes the answers along, not the tokenizer
         return {"ids": self.ids, "details": self.details}
@@ -55,9 +57,10 @@ class Part(NamedTuple):
 class Encoding:
     """One row for the model: [CLS] first text [SEP] second text [SEP] [PAD] ..., as a list of parts."""
 
+    overflowing = ()  # the other windows over the same texts
+
     def __init__(self, parts):
         self.parts = parts
-        self.overflowing = []  # the other windows over the same texts
 
     def __len__(self):
         return sum(part.stop - part.start for part in self.parts)
@@ -73,14 +76,20 @@ class Encoding:
         return padded
 
     def _each(self, value):
-        return [value(part) for part in self.parts for _ in range(part.start, part.stop)]
+        values = []
+        for part in self.parts:
+            values += [value(part)] * (part.stop - part.start)
+        return values
 
     def _details(self, which):
-        return [entry for part in self.parts for entry in part.text.details[which][part.start : part.stop]]
+        return list(chain.from_iterable(part.text.details[which][part.start : part.stop] for part in self.parts))
 
-    @cached_property
+    @property
     def ids(self):
-        return [identity for part in self.parts for identity in part.text.ids[part.start : part.stop]]
+        ids = []
+        for part in self.parts:
+            ids += part.text.ids[part.start : part.stop]
+        return ids
 
     @property
     def type_ids(self):
@@ -146,6 +155,20 @@ class Encoding:
         return None if token is None else self.word_ids[token]
 
 
+def assemble(texts, spans, special=None):
+    """The Encoding of one stretch (start, stop) of each text: [CLS] first [SEP], or [CLS] first [SEP] second [SEP].
+
+    special: the parts [CLS] and the [SEP] after each text; None: nothing around the texts
+    """
+    parts = [special[0]] if special else []
+    for number, text in enumerate(texts):
+        start, stop = spans[number]
+        parts.append(Part(text, start, stop, number, number))
+        if special:
+            parts.append(special[1 + number])
+    return Encoding(parts)
+
+
 class BatchEncoding(UserDict):
     """A dictionary of the model's inputs, `encoding.input_ids` being `encoding["input_ids"]`.
 
@@ -154,7 +177,8 @@ class BatchEncoding(UserDict):
     """
 
     def __init__(self, data=None, encodings=None, tensor_type=None):
-        super().__init__(data)
+        super().__init__()
+        self.data.update(data or {})
         self.encodings = encodings
         if tensor_type is not None:
             self._to_arrays(tensor_type)

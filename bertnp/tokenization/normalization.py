@@ -89,7 +89,7 @@ class Normalizer:
         yield from (mark for _, mark in sorted(run, key=lambda entry: entry[0]))
 
     def _moves_marks(self, text):
-        return self.strip_accents and not text.isascii() and self.characters.lasting_marks.search(text) is not None
+        return self.strip_accents and self.characters.without_lasting_marks.fullmatch(text) is None
 
 
 class _Table(dict):

@@ -1,9 +1,13 @@
 """BertTokenizer: text to the ids a BERT checkpoint was trained on, and back."""
 
+import gc
 import inspect
 import json
+import re
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,7 @@ import numpy as np
 from bertnp.backend.files import write_text
 from bertnp.tokenization import files
 from bertnp.tokenization.added_tokens import AddedToken, AddedTokens
-from bertnp.tokenization.encoding import BatchEncoding, EncodedText, Encoding, Part, outside_text
+from bertnp.tokenization.encoding import BatchEncoding, EncodedText, Part, assemble, outside_text
 from bertnp.tokenization.normalization import Normalizer
 from bertnp.tokenization.truncation import kept_lengths, windows
 from bertnp.tokenization.variants import LONGEST_WORD, basic_words
@@ -21,6 +25,10 @@ NO_LIMIT = int(1e30)  # model_max_length where none is known
 SPECIAL_TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 PADDINGS = ("longest", "max_length", "do_not_pad")
 TRUNCATIONS = ("longest_first", "only_first", "only_second", "do_not_truncate")
+
+# Most text is ASCII without control characters, and its words are found quickly: there is nothing to normalize.
+NOT_PLAIN = re.compile(r"[^\t\n\r -~]")
+PLAIN_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 
 
 class BertTokenizer:
@@ -369,43 +377,45 @@ class BertTokenizer:
         padding_side = _one_of("padding_side", padding_side or self.padding_side, ("right", "left"))
         rows, is_batch = _rows(text, text_pair, is_split_into_words)
 
-        encodings = []
-        for first, second in rows:
-            first = self._encode_text(first, split_special_tokens)
-            second = None if second is None else self._encode_text(second, split_special_tokens)
-            encodings.append(self._assemble(first, second, add_special_tokens, truncation, max_length, stride))
-        if verbose and max_length is None:
-            self._warn_if_too_long(encodings)
-        if padding != "do_not_pad" and encodings:
-            length = max_length if padding == "max_length" else max(map(len, encodings))
-            length = _round_up(length, pad_to_multiple_of)
-            fill = (padding_side, self.pad_token, self.pad_token_id, self.pad_token_type_id)
-            encodings = [encoding.padded(length, *fill) for encoding in encodings]
+        special = self._special_parts() if add_special_tokens else None
+        with garbage_collection_paused() if is_batch else nullcontext():
+            encodings = []
+            for row in rows:
+                texts = [self._encode_text(text, split_special_tokens) for text in row if text is not None]
+                encodings.append(self._encoding(texts, special, truncation, max_length, stride))
+            if verbose and max_length is None:
+                self._warn_if_too_long(encodings)
+            if padding != "do_not_pad" and encodings:
+                length = max_length if padding == "max_length" else max(map(len, encodings))
+                length = _round_up(length, pad_to_multiple_of)
+                fill = (padding_side, self.pad_token, self.pad_token_id, self.pad_token_type_id)
+                encodings = [encoding.padded(length, *fill) for encoding in encodings]
 
-        samples = list(range(len(encodings)))
-        if return_overflowing_tokens:
-            samples = [row for row, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
-            encodings = [window for encoding in encodings for window in (encoding, *encoding.overflowing)]
-        data = {"input_ids": [encoding.ids for encoding in encodings]}
-        if self._wants(return_token_type_ids, "token_type_ids"):
-            data["token_type_ids"] = [encoding.type_ids for encoding in encodings]
-        if self._wants(return_attention_mask, "attention_mask"):
-            data["attention_mask"] = [encoding.attention_mask for encoding in encodings]
-        if return_special_tokens_mask:
-            data["special_tokens_mask"] = [encoding.special_tokens_mask for encoding in encodings]
-        if return_offsets_mapping:
-            data["offset_mapping"] = [encoding.offsets for encoding in encodings]
-        if return_length:
-            data["length"] = [len(encoding) for encoding in encodings]
-        if return_overflowing_tokens:
-            data["overflow_to_sample_mapping"] = samples
+            samples = list(range(len(encodings)))
+            if return_overflowing_tokens:
+                samples = [row for row, encoding in enumerate(encodings) for _ in range(1 + len(encoding.overflowing))]
+                encodings = [window for encoding in encodings for window in (encoding, *encoding.overflowing)]
+            data = {"input_ids": [encoding.ids for encoding in encodings]}
+            if self._wants(return_token_type_ids, "token_type_ids"):
+                data["token_type_ids"] = [encoding.type_ids for encoding in encodings]
+            if self._wants(return_attention_mask, "attention_mask"):
+                data["attention_mask"] = [encoding.attention_mask for encoding in encodings]
+            if return_special_tokens_mask:
+                data["special_tokens_mask"] = [encoding.special_tokens_mask for encoding in encodings]
+            if return_offsets_mapping:
+                data["offset_mapping"] = [encoding.offsets for encoding in encodings]
+            if return_length:
+                data["length"] = [len(encoding) for encoding in encodings]
+            if return_overflowing_tokens:
+                data["overflow_to_sample_mapping"] = samples
         if not is_batch and return_tensors is None and not return_overflowing_tokens:
             data = {name: values[0] if isinstance(values[0], list) else values for name, values in data.items()}
         return BatchEncoding(data, encodings if self.mode == "fast" else None, tensor_type=return_tensors)
 
     def encode(self, text, text_pair=None, **settings):
         """The ids alone: tokenizer(text, text_pair, ...).input_ids."""
-        return self(text, text_pair, **settings)["input_ids"]
+        ids_only = {"return_token_type_ids": False, "return_attention_mask": False}
+        return self(text, text_pair, **ids_only | settings)["input_ids"]
 
     def tokenize(self, text, pair=None, add_special_tokens=False, **settings):
         """The tokens of a text (or pair) as strings."""
@@ -490,12 +500,15 @@ class BertTokenizer:
 
     def _encode_text(self, text, split_special_tokens):
         """One text (str, or list of words) as an EncodedText, without special tokens around it."""
-        words = [text] if isinstance(text, str) else text
         if self.mode != "fast":
+            words = [text] if isinstance(text, str) else text
             ids = [identity for word in words for identity in self._variant_ids(word, split_special_tokens)]
             return EncodedText(ids, describe=None)
-        ids = [identity for word in words for identity in self._ids(word, split_special_tokens)]
-        return EncodedText(ids, lambda: self._describe(text, split_special_tokens))
+        if isinstance(text, str):
+            ids = self._ids(text, split_special_tokens)
+        else:
+            ids = [identity for word in text for identity in self._ids(word, split_special_tokens)]
+        return EncodedText(ids, self._describe, text, split_special_tokens)
 
     def _segments(self, text, split_special_tokens, with_positions):
         """`text` cut at added tokens: (id of the added token or None, normalized text, positions of its characters)."""
@@ -514,14 +527,18 @@ class BertTokenizer:
 
     def _ids(self, text, split_special_tokens):
         """Ids alone: what training needs, without the bookkeeping of `_describe`."""
-        ids = []
-        find_words, pieces = self._normalizer.characters.words.findall, self._wordpiece.known_words
+        ids, known = [], self._wordpiece.known_ids
+        if not (NOT_PLAIN.search(text) or self._added.may_be_in(text)):
+            for word in PLAIN_WORDS.findall(text.lower() if self.do_lower_case else text):
+                ids += known[word]
+            return ids
+        find_words = self._normalizer.characters.words.findall
         for identity, segment, _ in self._segments(text, split_special_tokens, with_positions=False):
             if identity is not None:
                 ids.append(identity)
                 continue
             for word in find_words(segment):
-                ids.extend(pieces[word].ids)
+                ids += known[word]
         return ids
 
     def _describe(self, text, split_special_tokens):
@@ -567,40 +584,38 @@ class BertTokenizer:
                 ids.extend(self._wordpiece(word).ids)
         return ids
 
-    def _assemble(self, first, second, add_special_tokens, truncation, max_length, stride):
-        """[CLS] first [SEP] (second [SEP]): the Encoding of the first window, the others in its `overflowing`."""
-        spans = [[(0, len(text.ids))] if text else None for text in (first, second)]
-        if truncation != "do_not_truncate":
-            special = self.num_special_tokens_to_add(second is not None) if add_special_tokens else 0
-            room = max_length - special
-            if room < 0:
-                raise ValueError(f"max_length={max_length} has no room for the {special} special tokens")
-            if stride and stride >= room:
-                raise ValueError(f"stride={stride} must be smaller than max_length less the special tokens, {room}")
-            tie = "second" if self.mode == "fast" else "first"
-            kept = kept_lengths(len(first.ids), len(second.ids) if second else None, room, truncation, tie)
-            spans = [
-                windows(len(text.ids), length, stride, self.truncation_side) if text else None
-                for text, length in zip((first, second), kept, strict=True)
-            ]
+    def _special_parts(self):
+        """[CLS], and the [SEP]s after a first and a second text."""
+        cls = outside_text(self.cls_token, self.cls_token_id)
+        sep = outside_text(self.sep_token, self.sep_token_id)
+        return Part(cls, 0, 1, 0, None), Part(sep, 0, 1, 0, None), Part(sep, 0, 1, 1, None)
 
-        def row(first_span, second_span):
-            parts = [Part(first, *first_span, type_id=0, sequence=0)]
-            if second:
-                parts.append(Part(second, *second_span, type_id=1, sequence=1))
-            if add_special_tokens:
-                separators = [
-                    Part(outside_text(self.sep_token, self.sep_token_id), 0, 1, part.type_id, None) for part in parts
-                ]
-                cls = Part(outside_text(self.cls_token, self.cls_token_id), 0, 1, 0, None)
-                parts = [cls, *(p for pair in zip(parts, separators, strict=True) for p in pair)]
-            return Encoding(parts)
+    def _encoding(self, texts, special, truncation, max_length, stride):
+        """One EncodedText or two, cut to length: the Encoding of the first window, the others in its `overflowing`.
 
-        first_spans, second_spans = spans[0], spans[1] or [None]
-        encoding = row(first_spans[0], second_spans[0])
-        # Every window of the first text meets every window of the second.
-        encoding.overflowing = [row(a, b) for a in first_spans[1:] for b in second_spans]
-        encoding.overflowing += [row(first_spans[0], b) for b in second_spans[1:]]
+        special: what `_special_parts` gives, or None
+        """
+        lengths = [len(text.ids) for text in texts]
+        if truncation == "do_not_truncate":
+            return assemble(texts, [(0, length) for length in lengths], special)
+        added = self.num_special_tokens_to_add(len(texts) == 2) if special else 0
+        room = max_length - added
+        if room < 0:
+            raise ValueError(f"max_length={max_length} has no room for the {added} special tokens")
+        if stride and stride >= room:
+            raise ValueError(f"stride={stride} must be smaller than max_length less the special tokens, {room}")
+        tie = "second" if self.mode == "fast" else "first"
+        kept = kept_lengths(lengths[0], lengths[1] if len(texts) == 2 else None, room, truncation, tie)
+        spans = [
+            windows(length, size, stride, self.truncation_side)
+            for length, size in zip(lengths, kept, strict=False)  # the second size is None where there is one text
+        ]
+        # Every window of the first text meets every window of the second; its own first window comes last.
+        first, *others = product(*spans)
+        later = [chosen for chosen in others if chosen[0] != first[0]]
+        later += [chosen for chosen in others if chosen[0] == first[0]]
+        encoding = assemble(texts, first, special)
+        encoding.overflowing = [assemble(texts, chosen, special) for chosen in later]
         return encoding
 
     # ---- padding rows that are ids already ---------------------------------------------------------------------------
@@ -704,6 +719,18 @@ class BertTokenizer:
             f"BertTokenizer(vocab_size={self.vocab_size}, mode={self.mode!r}, do_lower_case={self.do_lower_case}, "
             f"model_max_length={self.model_max_length}, special_tokens={self.special_tokens_map})"
         )
+
+
+@contextmanager
+def garbage_collection_paused():
+    """Python looks for garbage after so many new objects; none of those made here is any, and looking takes long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _clean_up(text):

@@ -23,7 +23,8 @@ class WordPiece:
         self.unknown_token = unknown_token
         self.longest_word = longest_word
         self.longest_piece = max(len(token.removeprefix("##")) for token in vocabulary)
-        self.known_words = _KnownWords(self)
+        self.known_words = Remembered(self.cut)
+        self.known_ids = Remembered(self.ids)
 
     def __call__(self, word):
         """Pieces of one word, looked up when the word was met before."""
@@ -48,20 +49,27 @@ class WordPiece:
             start = end
         return Pieces(tuple(ids), tuple(tokens), tuple(ends))
 
+    def ids(self, word):
+        """The ids of one word's pieces."""
+        return self.cut(word).ids
+
     def _unknown(self, word):
         return Pieces((self.vocabulary[self.unknown_token],), (self.unknown_token,), (len(word),))
 
 
-class _KnownWords(dict):
-    """Word -> Pieces. Most words of a text were met before, so cutting each once is most of the speed."""
+class Remembered(dict):
+    """remembered[word] is find(word), worked out when the word is first met.
+
+    Most words of a text were met before, so cutting each once is most of the speed.
+    """
 
     LIMIT = 200_000  # words; then it starts anew, so that endless text doesn't fill the memory
 
-    def __init__(self, wordpiece):
-        self.wordpiece = wordpiece
+    def __init__(self, find):
+        self.find = find
 
     def __missing__(self, word):
         if len(self) >= self.LIMIT:
             self.clear()
-        self[word] = self.wordpiece.cut(word)
-        return self[word]
+        found = self[word] = self.find(word)
+        return found
