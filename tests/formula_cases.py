@@ -20,6 +20,8 @@ FORWARD_ONLY = {"adamw", "clip_scale"}
 OUTPUTS = {
     "attention": ("y", "probabilities"),
     "layer_norm": ("y", "x_hat", "inv_std"),
+    "residual_norm": ("y", "x_hat", "inv_std"),
+    "gelu_feed_forward": ("y", "u"),
     "cross_entropy": ("loss", "log_p"),
     "binary_cross_entropy": ("loss",),
     "mean_squared_error": ("loss",),
@@ -89,12 +91,13 @@ def output_names(formula):
     return OUTPUTS.get(formula, ("y",))
 
 
+def case(formula, label, wrt, arguments, **more):
+    return Case(formula, label, arguments, tuple(wrt.split()), **more)
+
+
 def _cases():
     rng = np.random.default_rng(20260)
     normal = lambda *shape, scale=1.0: rng.normal(size=shape) * scale  # noqa: E731
-
-    def case(formula, label, wrt, arguments, **more):
-        return Case(formula, label, arguments, tuple(wrt.split()), **more)
 
     # the linear map
 
@@ -212,7 +215,47 @@ def _cases():
     yield case("clip_scale", "zero", "", {"gradient": np.zeros(n), "max_norm": 1.0})
 
 
-CASES = list(_cases())
+def _cases_of_steps():
+    """Of formulas that put others together."""
+    rng = np.random.default_rng(20261)
+    normal = lambda *shape, scale=1.0: rng.normal(size=shape) * scale  # noqa: E731
+
+    yield case("product", "batch", "x weight", {"x": normal(B, S, 3), "weight": normal(D, 3)})
+
+    # two sequences, packed: 2 queries on 7 keys, then 5 on 5
+
+    lengths = {"query_lengths": np.array([2, 5]), "lengths": np.array([7, 5]), "heads": A}
+    rows = {"query": normal(7, A * D), "key": normal(12, A * D), "value": normal(12, A * D)}
+    packed = {**rows, **lengths}
+    hidden = np.ones((B, 1, 7), bool)
+    hidden[0, 0, 4] = False  # one key that nobody reads
+    chosen = rng.random((B, 5, 7)) < 0.6
+    chosen[..., 0] = True
+    chosen[1, 2] = False  # a query that may read nothing
+    drop = {"keep": rng.random((B, A, 5, 7)) >= 0.25, "p": 0.25}
+    steep = {"query": rows["query"] * 12, "key": rows["key"] * 3}
+    yield case("packed_attention", "no mask", "query key value", packed)
+    yield case("packed_attention", "a hidden key", "query key value", {**packed, "mask": hidden})
+    yield case("packed_attention", "mask and dropout", "query key value", {**packed, "mask": chosen, **drop})
+    yield case("packed_attention", "large logits", "query key value", {**packed, **steep, "mask": chosen})
+    even = {"query_lengths": np.array([4, 4]), "lengths": np.array([6, 6]), "query": normal(8, A * D)}
+    yield case("packed_attention", "sequences of one length", "query key value", {**packed, **even})
+
+    # the steps of an encoder layer; γ is not 1, no bias 0
+
+    parts = {"x": normal(B, S, 3), "weight1": normal(D, 3), "bias1": normal(D), "weight2": normal(3, D)}
+    yield case("gelu_feed_forward", "batch", "x weight1 bias1 weight2", parts)
+    rows = {**parts, "x": normal(K, 3)}
+    yield case("gelu_feed_forward", "rows", "x weight1 bias1 weight2", rows)
+    sums = {"x": normal(B, S, D) * 2, "bias": normal(D), "residual": normal(B, S, D) + 0.7}
+    sums |= {"norm_weight": 1.5 + 0.5 * normal(D), "norm_bias": normal(D)}
+    wrt = "x bias residual norm_weight norm_bias"
+    yield case("residual_norm", "no dropout", wrt, sums)
+    drop = {"keep": rng.random((B, S, D)) >= 0.25, "p": 0.25}
+    yield case("residual_norm", "a quarter dropped and a large eps", wrt, {**sums, **drop, "eps": 0.1})
+
+
+CASES = [*_cases(), *_cases_of_steps()]
 PAIRED_CASES = [case for case in CASES if case.formula not in FORWARD_ONLY]
 
 

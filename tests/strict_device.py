@@ -440,6 +440,9 @@ class StrictBackend:
     def zeros_aligned(self, size, dtype):
         return self.xp.zeros(size, dtype)
 
+    def empty(self, shape, dtype):
+        return self.xp.empty(shape, dtype)
+
     def erf(self, x):
         from scipy.special import erf
 

@@ -9,9 +9,14 @@ import os
 
 import numpy as np
 
+from bertnp.backend import buffers
+
 
 class Backend:
     """An array library on a device: name, array_type, xp and the methods that the two below have."""
+
+    def empty(self, shape, dtype):
+        return self.xp.empty(shape, dtype=dtype)
 
     def __deepcopy__(self, memo):
         return self  # a copied model stands on the same device
@@ -29,6 +34,9 @@ class NumpyBackend(Backend):
 
     def to_numpy(self, array):
         return array
+
+    def empty(self, shape, dtype):
+        return buffers.empty(shape, dtype)
 
     def zeros_aligned(self, size, dtype):
         """A flat array of zeros that starts on a 64-byte boundary (a cache line, an AVX-512 register)."""
@@ -183,6 +191,11 @@ def to(array, device):
 def as_array(values, like, dtype=None):
     """`values` (ids, labels, masks, targets from the host) as an array beside `like`, on its device."""
     return backend_of(like).asarray(values, dtype=dtype)
+
+
+def empty(shape, like, dtype=None):
+    """An array beside `like`, of its dtype unless another is given, with whatever is in its memory."""
+    return backend_of(like).empty(shape, dtype or like.dtype)
 
 
 def erf(x):

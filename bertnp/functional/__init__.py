@@ -30,10 +30,18 @@ from bertnp.functional.attention_heads import (
     attention_backward,
     merge_heads,
     merge_heads_backward,
+    packed_attention,
+    packed_attention_backward,
     split_heads,
     split_heads_backward,
 )
-from bertnp.functional.linear_map import linear, linear_backward
+from bertnp.functional.encoder_steps import (
+    gelu_feed_forward,
+    gelu_feed_forward_backward,
+    residual_norm,
+    residual_norm_backward,
+)
+from bertnp.functional.linear_map import linear, linear_backward, product, product_backward
 from bertnp.functional.lookup import (
     embedding,
     embedding_backward,
@@ -83,6 +91,8 @@ __all__ = [
     "gelu_backward",
     "gelu_fast",
     "gelu_fast_backward",
+    "gelu_feed_forward",
+    "gelu_feed_forward_backward",
     "gelu_new",
     "gelu_new_backward",
     "layer_norm",
@@ -99,8 +109,14 @@ __all__ = [
     "merge_heads_backward",
     "normal_cdf",
     "normal_pdf",
+    "packed_attention",
+    "packed_attention_backward",
+    "product",
+    "product_backward",
     "relu",
     "relu_backward",
+    "residual_norm",
+    "residual_norm_backward",
     "scatter_rows",
     "scatter_rows_backward",
     "sigmoid",

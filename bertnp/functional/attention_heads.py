@@ -2,7 +2,10 @@
 
 import math
 
-from bertnp.backend import formula
+import numpy as np
+
+from bertnp.backend import as_array, formula, to_numpy
+from bertnp.functional.lookup import gather_rows, scatter_rows
 from bertnp.functional.regularization import dropout, dropout_backward
 from bertnp.functional.softmax_functions import masked_softmax, masked_softmax_backward
 
@@ -72,3 +75,72 @@ def merge_heads_backward(dy, heads):
     dy: (B, S, H)  ->  dx: (B, A, S, D)
     """
     return split_heads(dy, heads)
+
+
+@formula
+def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0):
+    """y = merge(attention(split(Q), split(K), split(V))), every sequence of a packed batch by itself
+
+    Rows stand sequence after sequence: the first query_lengths[0] queries read the first lengths[0] keys and values.
+
+    query: (R, H)   key, value: (T, H)   query_lengths, lengths: (B,) integers, R and T in all, Q and K at most
+    mask: truth values (B, Q, K) or (B, 1, K), true where a key may be read; None: all of one's own sequence
+    keep, p: which probabilities dropout keeps, (B, A, Q, K), and its rate; keep None: no dropout
+    ->  y: (R, H)
+    """
+    query, key, value = in_front(query, query_lengths), in_front(key, lengths), in_front(value, lengths)
+    parts = (split_heads(x, heads) for x in (query, key, value))  # (B, A, Q or K, D) each
+    y, _ = attention(*parts, readable(lengths, mask, like=query), keep, p)
+    return from_front(merge_heads(y), query_lengths)
+
+
+@formula
+def packed_attention_backward(
+    dy, query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0, out=None
+):
+    """(dQ, dK, dV) = attention'(dY) in every sequence; the probabilities are computed again rather than kept
+
+    dy: (R, H), the rest as in `packed_attention`   out: arrays to put the gradients in, or None
+    ->  dquery: (R, H)   dkey, dvalue: (T, H)
+    """
+    rows = (query, query_lengths), (key, lengths), (value, lengths)
+    parts = [split_heads(in_front(x, n), heads) for x, n in rows]  # (B, A, Q or K, D) each
+    _, probabilities = attention(*parts, readable(lengths, mask, like=query))
+    dy = merge_heads_backward(in_front(dy, query_lengths), heads)
+    gradients = attention_backward(dy, *parts, probabilities, keep, p)
+    gradients = [from_front(split_heads_backward(g), n) for g, (_, n) in zip(gradients, rows, strict=True)]
+    if out is None:
+        return tuple(gradients)
+    for place, gradient in zip(out, gradients, strict=True):
+        place[...] = gradient
+    return out
+
+
+def places_in_front(lengths):
+    """Where the rows of packed sequences stand in (B, K): each sequence's at the front of its own."""
+    lengths = to_numpy(lengths)
+    return np.flatnonzero(np.arange(lengths.max()) < lengths[:, None])
+
+
+def in_front(x, lengths):
+    """(T, n) rows of packed sequences -> (B, K, n), zeros where a sequence is shorter than K"""
+    B, K = len(lengths), int(to_numpy(lengths).max())
+    if len(x) < B * K:
+        x = scatter_rows(x, places_in_front(lengths), B * K)
+    return x.reshape(B, K, -1)
+
+
+def from_front(x, lengths):
+    """(B, K, n) -> (T, n)"""
+    B, K, n = x.shape
+    x, places = x.reshape(B * K, n), places_in_front(lengths)
+    return x if len(places) == B * K else gather_rows(x, places)
+
+
+def readable(lengths, mask, like):
+    """Which keys of (B, K) the queries may read: those of their own sequence that the mask allows; None: all."""
+    lengths = to_numpy(lengths)
+    if mask is None and (lengths == lengths.max()).all():
+        return None
+    inside = as_array(np.arange(lengths.max()) < lengths[:, None], like=like)[:, None, None]  # (B, 1, 1, K)
+    return inside if mask is None else inside & as_array(mask, like=like)[:, None]

@@ -1,6 +1,30 @@
 """The linear map, applied to every position alike."""
 
-from bertnp.backend import formula
+from bertnp.backend import array_module, formula
+
+
+@formula
+def product(x, weight):
+    """y = x Wᵀ
+
+    x: (..., n)   weight: (m, n)  ->  y: (..., m)
+    """
+    return x @ weight.T
+
+
+@formula
+def product_backward(dy, x, weight, out=None):
+    """dx = dy W,  dW = dyᵀ x
+
+    One weight serves every position, so its gradient sums over all of them.
+
+    dy: (..., m)   x: (..., n)   weight: (m, n)   out: (m, n) array to put dW in, or None
+    ->  dx: (..., n)   dweight: (m, n)
+    """
+    m, n = weight.shape
+    dx = dy @ weight
+    dy, x = dy.reshape(-1, m), x.reshape(-1, n)  # (positions, m), (positions, n)
+    return dx, array_module(dy).matmul(dy.T, x, out=out)
 
 
 @formula
@@ -13,14 +37,13 @@ def linear(x, weight, bias):
 
 
 @formula
-def linear_backward(dy, x, weight):
+def linear_backward(dy, x, weight, out=None):
     """dx = dy W,  dW = dyᵀ x,  db = Σ dy
 
     One weight and one bias serve every position, so their gradients sum over all of them.
 
-    dy: (..., m)   x: (..., n)   weight: (m, n)  ->  dx: (..., n)   dweight: (m, n)   dbias: (m,)
+    dy: (..., m)   x: (..., n)   weight: (m, n)   out: (m, n) array to put dW in, or None
+    ->  dx: (..., n)   dweight: (m, n)   dbias: (m,)
     """
-    m, n = weight.shape
-    dx = dy @ weight
-    dy, x = dy.reshape(-1, m), x.reshape(-1, n)  # (positions, m), (positions, n)
-    return dx, dy.T @ x, dy.sum(axis=0)
+    dx, dweight = product_backward(dy, x, weight, out)
+    return dx, dweight, dy.reshape(-1, weight.shape[0]).sum(axis=0)

@@ -15,18 +15,19 @@ def embedding(ids, table, padding_idx=None):
 
 
 @formula
-def embedding_backward(dy, ids, table, padding_idx=None):
+def embedding_backward(dy, ids, table, padding_idx=None, out=None):
     """dE[v] = Σ dy_t over all t with id_t = v; the row padding_idx gets none
 
     A word that stands in the batch three times gets the sum of three gradients; one that is absent gets zeros.
 
-    dy: (..., H)   ids: (...)   table: (V, H)  ->  dtable: (V, H)
+    dy: (..., H)   ids: (...)   table: (V, H)   out: (V, H) array to add the sums to; None: to zeros
+    ->  dtable: (V, H)
     """
-    dtable = array_module(table).zeros_like(table, dtype=dy.dtype)
+    dtable = array_module(table).zeros_like(table, dtype=dy.dtype) if out is None else out
     ids = as_array(ids, like=dy)
-    add_at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
     if padding_idx is not None:
-        dtable[padding_idx] = 0
+        dy = dy * (ids != padding_idx)[..., None]
+    add_at(dtable, ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))
     return dtable
 
 

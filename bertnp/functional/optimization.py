@@ -6,14 +6,16 @@ from bertnp.backend import array_module, formula
 
 
 @formula
-def adamw(parameter, gradient, mean, variance, step, lr, betas, eps, weight_decay, bias_correction=True, scale=1.0):
+def adamw(parameter, gradient, mean, variance, step, lr, betas, eps, weight_decay, bias_correction=True, scale=1.0,
+          out=None):  # fmt: skip
     """m ← β₁ m + (1 - β₁) g,   v ← β₂ v + (1 - β₂) g²,   θ ← θ - lr (m̂ / (√v̂ + ε) + λ θ)
 
     m̂ = m / (1 - β₁ᵗ) and v̂ = v / (1 - β₂ᵗ) with t = step, counted from 1 (Kingma & Ba 2015, algorithm 1); without
     bias correction m̂ = m, v̂ = v, as BERT was trained. The decay λ acts on θ directly, not through the gradient
     (Loshchilov & Hutter 2019, algorithm 2). g = gradient · scale, the scale being the clipping's.
 
-    parameter θ, gradient, mean m, variance v: same shape  ->  θ, m, v after the step
+    parameter θ, gradient, mean m, variance v: same shape   out: arrays to put the results in, or None; they may be
+    the inputs themselves  ->  θ, m, v after the step
     """
     xp = array_module(parameter)
     beta1, beta2 = betas
@@ -24,7 +26,11 @@ def adamw(parameter, gradient, mean, variance, step, lr, betas, eps, weight_deca
     correction2 = 1.0 - beta2**step if bias_correction else 1.0
     update = mean / (xp.sqrt(variance) * (1.0 / math.sqrt(correction2)) + eps)
     parameter = parameter * (1.0 - lr * weight_decay) - update * (lr / correction1)
-    return parameter, mean, variance
+    if out is None:
+        return parameter, mean, variance
+    for place, values in zip(out, (parameter, mean, variance), strict=True):
+        place[...] = values
+    return out
 
 
 @formula

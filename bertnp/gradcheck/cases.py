@@ -23,6 +23,8 @@ SHORT = 1e-5  # a step for steep places, where the usual one grows with |x|
 OUTPUTS = {
     "attention": ("y", "probabilities"),
     "layer_norm": ("y", "x_hat", "inv_std"),
+    "residual_norm": ("y", "x_hat", "inv_std"),
+    "gelu_feed_forward": ("y", "u"),
     "cross_entropy": ("loss", "log_p"),
     "binary_cross_entropy": ("loss",),
     "mean_squared_error": ("loss",),
@@ -147,6 +149,11 @@ def _linear(name, rng):
     yield Case(name, "sequences", arguments, ("x", "weight", "bias"), shapes)
 
 
+def _product(name, rng):
+    arguments = {"x": rng.normal(size=(B, S, H)), "weight": rng.normal(size=(M, H))}
+    yield Case(name, "sequences", arguments, ("x", "weight"), {"x": "B S n", "weight": "m n"})
+
+
 def _activation(name, rng):
     yield Case(name, "ordinary", {"x": away_from_zero(rng.normal(size=(B, S, H)) * 1.5)}, ("x",), {"x": "B S n"})
     far = np.array([[-80.0, -30.0, -9.0, -5.0, -1.0], [1.0, 4.0, 8.0, 20.0, 80.0]])
@@ -201,6 +208,23 @@ def _attention(name, rng):
     yield Case(name, "large logits", {**steep, "mask": keys}, wrt, shapes, h=SHORT / 3)
 
 
+def _packed_attention(name, rng):
+    """Sequences of 2, 5 and 1 queries on 7, 5 and 6 keys."""
+    lengths = {"query_lengths": np.array([2, 5, 1]), "lengths": np.array([7, 5, 6]), "heads": A}
+    arguments = {n: rng.normal(size=(rows, A * D)) for n, rows in (("query", 8), ("key", 18), ("value", 18))}
+    wrt, shapes = tuple(arguments), {"query": "R H", "key": "T H", "value": "T H"}
+    mask = rng.random((B, S, K)) < 0.6
+    mask[..., 0] = True
+    mask[1, 2] = False  # the third query of the second sequence may read nothing
+    keep = {"keep": rng.random((B, A, S, K)) >= 0.25, "p": 0.25}
+    arguments |= lengths
+    yield Case(name, "mask and dropout", {**arguments, "mask": mask, **keep}, wrt, shapes, must={"query": [(4,)]})
+    keys = np.ones((B, 1, K), bool)
+    keys[1, 0, 4] = False
+    yield Case(name, "a masked key", {**arguments, "mask": keys}, wrt, shapes, must={"key": [(11,)]})
+    yield Case(name, "no mask", arguments, wrt, shapes)
+
+
 def _split_heads(name, rng):
     yield Case(name, "sequences", {"x": rng.normal(size=(B, S, A * D)), "heads": A}, ("x",), {"x": "B S H"})
 
@@ -219,6 +243,26 @@ def _layer_norm(name, rng):
     yield Case(name, "a large eps", {"x": x, **affine, "eps": 0.1}, wrt, shapes)
     flat = 0.7 + 1e-5 * (x - x.mean(axis=-1, keepdims=True)) / x.std(axis=-1, keepdims=True)  # variance 1e-10
     yield Case(name, "almost constant", {"x": flat, **affine}, wrt, shapes, complex_only=True)
+
+
+def _gelu_feed_forward(name, rng):
+    draw = rng.normal
+    arguments = {"x": draw(size=(B, S, H)), "weight1": draw(size=(M, H)) * 0.7, "bias1": draw(size=M)}
+    arguments |= {"weight2": draw(size=(H, M)) * 0.7}
+    shapes = {"x": "B S H", "weight1": "I H", "bias1": "I", "weight2": "H I"}
+    yield Case(name, "sequences", arguments, tuple(arguments), shapes)
+
+
+def _residual_norm(name, rng):
+    arguments = {"x": rng.normal(size=(B, S, H)), "bias": away_from_zero(rng.normal(size=H))}
+    arguments |= {"residual": rng.normal(size=(B, S, H)) * 2.0 + 0.7}
+    arguments |= {"norm_weight": away_from_zero(rng.normal(size=H)) + 1.7, "norm_bias": rng.normal(size=H)}
+    wrt = tuple(arguments)
+    shapes = {"x": "B S H", "residual": "B S H", **dict.fromkeys(("bias", "norm_weight", "norm_bias"), "H")}
+    keep = rng.random((B, S, H)) >= 0.25
+    keep[0, 0, :2] = [True, False]
+    yield Case(name, "a quarter dropped", {**arguments, "keep": keep, "p": 0.25, "eps": 0.1}, wrt, shapes)
+    yield Case(name, "no dropout", {**arguments, "eps": 0.1}, wrt, shapes)
 
 
 def _dropout(name, rng):
@@ -341,14 +385,18 @@ def _clip_scale(name, rng):
 
 CASES = {
     "linear": _linear,
+    "product": _product,
     **dict.fromkeys(("gelu", "gelu_new", "gelu_fast", "relu", "sigmoid", "silu", "tanh"), _activation),
     "softmax": _softmax,
     "log_softmax": _softmax,
     "masked_softmax": _masked_softmax,
     "attention": _attention,
+    "packed_attention": _packed_attention,
     "split_heads": _split_heads,
     "merge_heads": _merge_heads,
     "layer_norm": _layer_norm,
+    "gelu_feed_forward": _gelu_feed_forward,
+    "residual_norm": _residual_norm,
     "dropout": _dropout,
     "embedding": _embedding,
     "gather_rows": _gather_rows,

@@ -66,6 +66,10 @@ WRT = {
     "linear": ("x", "weight", "bias"),
     "layer_norm": ("x", "weight", "bias"),
     "attention": ("query", "key", "value"),
+    "packed_attention": ("query", "key", "value"),
+    "product": ("x", "weight"),
+    "gelu_feed_forward": ("x", "weight1", "bias1", "weight2"),
+    "residual_norm": ("x", "bias", "residual", "norm_weight", "norm_bias"),
     "residual": ("x", "weight", "bias"),
     "feed_forward": ("x", "weight1", "bias1", "weight2", "bias2"),
     "pooler": ("h", "weight", "bias"),
@@ -228,6 +232,14 @@ backwards(
     ("grows with every call", add_to_the_last_call,
      "dW grows with every call: it is added to what the last call left behind. Begin each call from zero.",
      ("repeatability", "gradient of weight")),
+)  # fmt: skip
+
+backwards(
+    "product",
+    ("dW averaged over positions", lambda dy, x, weight: {"weight": rows(dy).T @ rows(x) / rows(x).shape[0]},
+     "dW is a mean over the positions. The mean belongs to the loss, once; here their gradients add up."),
+    ("dW transposed", lambda dy, x, weight: {"weight": rows(x).T @ rows(dy)},
+     "dW is transposed: the weight is (out, in), so it is dyT x, with dy first."),
 )  # fmt: skip
 
 backwards(
@@ -444,6 +456,17 @@ backwards(
      "dV goes through the dropout twice: P or drop(P) was kept, and it was dropped once more."),
     ("dQ with Q", lambda dy, query, key, value, probabilities: {"query": probabilities @ value},
      "dQ is made from the values and P. The scores are Q KT, so dQ = dS K / sqrt(D)."),
+)  # fmt: skip
+
+backwards(
+    "packed_attention",
+    ("the mask forgotten", lambda dy, **c: F.packed_attention_backward(dy, **{**c, "mask": None}),
+     "The probabilities are computed anew without the mask: keys take part that may not be read."),
+    ("dropout forgotten", lambda dy, **c: F.packed_attention_backward(dy, **{**c, "keep": None}),
+     "The dropout is left out: multiply by the forward's mask and divide by 1 - p, in drop(P) and in dP."),
+    ("all sequences as one", lambda dy, query, key, value, heads, keep, p: F.packed_attention_backward(
+        dy, query, key, value, np.array([len(query)]), np.array([len(key)]), heads),
+     "Tokens read the tokens of other sequences. Each sequence of the packed batch is by itself."),
 )  # fmt: skip
 
 backwards(
@@ -722,6 +745,32 @@ backwards(
     ("the relu's slope", lambda dy, x, u, weight1, weight2: dict(zip(
         ("x", "weight1", "bias1"), F.linear_backward(dy @ weight2 * (u > 0), x, weight1), strict=True)),
      "The slope is that of relu; the forward uses gelu."),
+)  # fmt: skip
+
+
+backwards(
+    "gelu_feed_forward",
+    ("activation left out", lambda dy, x, u, weight1, weight2: {
+        "x": dy @ weight2 @ weight1, "weight1": rows(dy @ weight2).T @ rows(x), "bias1": rows(dy @ weight2).sum(0)},
+     "The gradient walks past the activation: between the two products multiply by gelu'(u)."),
+    ("slope at the output", lambda dy, x, u, weight1, weight2: dict(zip(
+        ("x", "weight1", "bias1"), F.linear_backward(F.gelu_backward(dy @ weight2, F.gelu(u)), x, weight1),
+        strict=True)),
+     "gelu' is taken at gelu(u). It belongs at u, what went into the activation."),
+    ("dW2 from u", lambda dy, x, u, weight1, weight2: {"weight2": rows(dy).T @ rows(u)},
+     "dW2 uses u. The second product read gelu(u)."),
+)  # fmt: skip
+
+backwards(
+    "residual_norm",
+    ("way straight through dropped", lambda dy, residual: {"residual": np.zeros_like(residual)},
+     "The residual gets no gradient. The sum hands its gradient to both its summands."),
+    ("db of the sum", lambda dy, x_hat, inv_std, norm_weight, keep: {
+        "bias": rows(F.residual_norm_backward(dy, x_hat, inv_std, norm_weight)[2]).sum(0)},
+     "db is summed before the dropout. The bias was added before it, so what was dropped tells it nothing."),
+    ("dropout forgotten", lambda dy, x_hat, inv_std, norm_weight, keep: {
+        "x": F.residual_norm_backward(dy, x_hat, inv_std, norm_weight)[2]},
+     "dx has not gone back through the dropout: multiply by the forward's mask and divide by 1 - p."),
 )  # fmt: skip
 
 

@@ -40,7 +40,9 @@ class BertEmbeddings(Module):
 
     def forward(self, ids, embeds, token_types, positions, packing):
         words = self.word_embeddings(ids) if embeds is None else embeds
-        total = words + self.token_type_embeddings(token_types) + self.position_embeddings(positions)  # (T, H)
+        total = self.token_type_embeddings(token_types)  # (T, H)
+        total += self.position_embeddings(positions)
+        total += words
         self.save(embeds is None)
         return self.dropout(self.LayerNorm(total), packing.draw_tokens(total.shape[-1]))
 
@@ -67,13 +69,39 @@ class BertResidualOutput(Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, x, residual, packing):
-        branch = self.dropout(self.dense(x), packing.draw_tokens(residual.shape[-1]))
-        return self.LayerNorm(branch + residual)
+        self.dense.save(x)
+        return self.add(F.product(x, self.dense.weight.data), residual, packing)
+
+    def add(self, branch, residual, packing):
+        """LayerNorm(residual + drop(branch + b))"""
+        keep = self.dropout.keep_mask(packing.draw_tokens(residual.shape[-1]))
+        norm, p = self.LayerNorm, self.dropout.p
+        y, x_hat, inv_std = F.residual_norm(
+            branch, self.dense.bias.data, residual, norm.weight.data, norm.bias.data, keep, p, norm.eps
+        )
+        self.save(x_hat, inv_std, keep)
+        return y
 
     def backward(self, dy):
         """Returns dx and dresidual: the sum's gradient goes both ways."""
-        dsum = self.LayerNorm.backward(dy)
-        return self.dense.backward(self.dropout.backward(dsum)), dsum
+        dbranch, dresidual = self.add_backward(dy)
+        (x,) = self.dense.saved()
+        weight = self.dense.weight
+        dx, dweight = F.product_backward(dbranch, x, weight.data, weight.grad_space())
+        weight.add_grad(dweight)
+        return dx, dresidual
+
+    def add_backward(self, dy):
+        """Returns dbranch and dresidual."""
+        x_hat, inv_std, keep = self.saved()
+        norm = self.LayerNorm
+        dbranch, dbias, dresidual, dnorm_weight, dnorm_bias = F.residual_norm_backward(
+            dy, x_hat, inv_std, norm.weight.data, keep, self.dropout.p
+        )
+        self.dense.bias.add_grad(dbias)
+        norm.weight.add_grad(dnorm_weight)
+        norm.bias.add_grad(dnorm_bias)
+        return dbranch, dresidual
 
 
 class BertAttention(Module):
@@ -92,8 +120,10 @@ class BertAttention(Module):
         return self.output(context, x, packing), attentions
 
     def backward(self, dy):
-        dcontext, dx = self.output.backward(dy)
-        return dx + self.self.backward(dcontext)
+        dcontext, dresidual = self.output.backward(dy)
+        dx = self.self.backward(dcontext)
+        dx += dresidual
+        return dx
 
 
 class BertIntermediate(Module):
@@ -126,11 +156,34 @@ class BertLayer(Module):
 
     def forward(self, x, packing, output_attentions=False):
         h, attentions = self.attention(x, packing, output_attentions)
-        return self.output(self.intermediate(h), h, packing), attentions
+        if self.intermediate.activation.function != "gelu":
+            return self.output(self.intermediate(h), h, packing), attentions
+        first, second = self.intermediate.dense, self.output.dense
+        branch, u = F.gelu_feed_forward(h, first.weight.data, first.bias.data, second.weight.data)
+        self.save(h, u)
+        return self.output.add(branch, h, packing), attentions
 
     def backward(self, dy):
-        dbranch, dh = self.output.backward(dy)
-        return self.attention.backward(dh + self.intermediate.backward(dbranch))
+        if self.intermediate.activation.function != "gelu":
+            dbranch, dresidual = self.output.backward(dy)
+            dh = self.intermediate.backward(dbranch)
+        else:
+            h, u = self.saved()
+            dbranch, dresidual = self.output.add_backward(dy)
+            dh = self.feed_forward_backward(dbranch, h, u)
+        dh += dresidual
+        return self.attention.backward(dh)
+
+    def feed_forward_backward(self, dbranch, h, u):
+        first, second = self.intermediate.dense, self.output.dense
+        dh, dweight1, dbias1, dweight2 = F.gelu_feed_forward_backward(
+            dbranch, h, first.weight.data, second.weight.data, u,
+            out=(first.weight.grad_space(), second.weight.grad_space()),
+        )  # fmt: skip
+        first.weight.add_grad(dweight1)
+        first.bias.add_grad(dbias1)
+        second.weight.add_grad(dweight2)
+        return dh
 
 
 class BertEncoder(Module):

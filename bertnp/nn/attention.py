@@ -1,7 +1,7 @@
 """Multi-head self-attention."""
 
 import bertnp.functional as F
-from bertnp.backend import array_module
+from bertnp.backend import empty
 from bertnp.nn.layers import Dropout, Linear
 from bertnp.nn.module import Module
 from bertnp.nn.parameter import side_by_side
@@ -31,28 +31,36 @@ class SelfAttention(Module):
 
     def forward(self, x, packing, output_attentions=False):
         weight, bias = self.projections()
-        qkv = packing.to_core(F.linear(x, weight.data, bias.data))  # (B, K, 3H)
-        query, key, value = (F.split_heads(part, self.heads) for part in _thirds(qkv))  # (B, A, K, D) each
+        qkv = F.linear(x, weight.data, bias.data)  # (T, 3H)
         keep, p = self.dropout.keep_mask(packing.draw_attention(self.heads)), self.dropout.p
-        context, probabilities = F.attention(query, key, value, packing.mask, keep, p)
-        self.save(x, packing, query, key, value, probabilities, keep)
-        attentions = F.dropout(probabilities, keep, p) if output_attentions else None
-        return packing.from_core(F.merge_heads(context)), attentions
+        layout = packing.lengths, packing.lengths, self.heads, packing.readable, keep, p
+        y = F.packed_attention(*thirds(qkv), *layout)
+        self.save(x, qkv, layout)
+        attentions = self.attentions(qkv, packing, keep) if output_attentions else None
+        return y, attentions
+
+    def attentions(self, qkv, packing, keep):
+        """The probabilities after dropout, (B, A, K, K)."""
+        query, key, value = (F.split_heads(part, self.heads) for part in thirds(packing.to_core(qkv)))
+        _, probabilities = F.attention(query, key, value, packing.mask)
+        return F.dropout(probabilities, keep, self.dropout.p)
 
     def backward(self, dy):
-        x, packing, query, key, value, probabilities, keep = self.saved()
-        dcontext = F.merge_heads_backward(packing.to_core(dy), self.heads)  # (B, A, K, D)
-        gradients = F.attention_backward(dcontext, query, key, value, probabilities, keep, self.dropout.p)
-        dqkv = array_module(dy).concatenate([F.split_heads_backward(g) for g in gradients], axis=-1)  # (B, K, 3H)
-        dqkv = packing.from_core(dqkv)  # (T, 3H)
+        x, qkv, layout = self.saved()
+        dqkv = empty(qkv.shape, like=qkv)
+        parts = thirds(dqkv)
+        gradients = F.packed_attention_backward(dy, *thirds(qkv), *layout, out=parts)
+        for part, gradient in zip(parts, gradients, strict=True):
+            if gradient is not part:
+                part[...] = gradient
         weight, bias = self.projections()
-        dx, dweight, dbias = F.linear_backward(dqkv, x, weight.data)
+        dx, dweight, dbias = F.linear_backward(dqkv, x, weight.data, weight.grad_space())
         weight.add_grad(dweight)
         bias.add_grad(dbias)
         return dx
 
 
-def _thirds(qkv):
-    """(B, K, 3H) -> three views of (B, K, H)"""
+def thirds(qkv):
+    """(..., 3H) -> three views of (..., H)"""
     H = qkv.shape[-1] // 3
     return qkv[..., :H], qkv[..., H : 2 * H], qkv[..., 2 * H :]

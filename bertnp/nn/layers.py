@@ -21,7 +21,7 @@ class Linear(Module):
 
     def backward(self, dy):
         (x,) = self.saved()
-        dx, dweight, dbias = F.linear_backward(dy, x, self.weight.data)
+        dx, dweight, dbias = F.linear_backward(dy, x, self.weight.data, self.weight.grad_space())
         self.weight.add_grad(dweight)
         self.bias.add_grad(dbias)
         return dx
@@ -67,7 +67,11 @@ class Embedding(Module):
 
     def backward(self, dy):
         (ids,) = self.saved()
-        self.weight.add_grad(F.embedding_backward(dy, ids, self.weight.data, self.padding_idx))
+        self.weight.buffer.allocate_grad()
+        grad = self.weight.grad
+        dtable = F.embedding_backward(dy, ids, self.weight.data, self.padding_idx, grad)
+        if dtable is not grad:
+            self.weight.add_grad(dtable)
 
 
 class Dropout(Module):

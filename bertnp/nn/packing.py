@@ -8,7 +8,7 @@ import bertnp.functional as F
 class Packing:
     """The kept positions of a padded batch, all worked out on the host.
 
-    Everything but the attention core runs on rows of tokens, (T, H), T the kept positions of the batch. The core sees
+    Everything runs on rows of tokens, (T, H), T the kept positions of the batch. Where attention is padded, it sees
     (B, A, K, D), K the most kept positions of any row, each row's tokens moved to its front.
 
     keep: (B, S) truth values, which positions are kept
@@ -28,16 +28,24 @@ class Packing:
         self.streams = streams
         self.step = streams.step if streams else 0  # of all draws in this forward, whenever the model counts on
         self.first_example = first_example
-        self.mask = self._core_mask(keep, key_mask, in_front)
+        self.readable = self._readable(keep, key_mask, in_front)
+        self.in_front = in_front
 
-    def _core_mask(self, keep, key_mask, in_front):
-        """Which keys the core's queries may read: (B, 1, 1 or K, K), or None if every one may read all."""
-        if key_mask is not None and key_mask.ndim == 3:
-            return None if key_mask.all() else key_mask[:, None]
+    def _readable(self, keep, key_mask, in_front):
+        """Which keys a sequence's own queries may read: (B, 1 or K, K), or None if every one may read all."""
+        if key_mask is None or key_mask[keep].all():
+            return None
+        if key_mask.ndim == 3:
+            return key_mask
         readable = in_front.copy()
-        if key_mask is not None:
-            readable[in_front] = key_mask[keep]
-        return None if readable.all() else readable[:, None, None]
+        readable[in_front] = key_mask[keep]
+        return readable[:, None]
+
+    @property
+    def mask(self):
+        """The same for (B, 1, 1 or K, K), where keys past a sequence's end are none: None if all may be read."""
+        mask = self.in_front[:, None] if self.readable is None else self.readable
+        return None if mask.all() else mask[:, None]
 
     def to_core(self, x):
         """(T, n) rows of tokens -> (B, K, n), zeros where a row is shorter than K."""

@@ -21,6 +21,7 @@ class Parameter:
         self.zero_row = None  # a row that begins at zero: the padding word's
         self.buffer = None
         self.start = None
+        self._space = None
 
     def __repr__(self):
         return f"Parameter({self.name or 'unnamed'}, {self.shape})"
@@ -49,14 +50,41 @@ class Parameter:
         self.buffer = self.start = None
 
     @property
+    def parts(self):
+        """The parameters of the model that this one consists of."""
+        return (self,)
+
+    @property
     def grad(self):
         """The gradient, or None until a backward has added the first one to the model."""
-        return None if self.buffer is None or self.buffer.grad is None else self._view(self.buffer.grad)
+        if self.buffer is None or self.buffer.gradients is None:
+            return None
+        self.buffer.settle(self.parts)
+        return self._view(self.buffer.gradients)
+
+    def grad_space(self):
+        """Where to compute the gradient if it is the first since they were zeroed, else None; see `add_grad`."""
+        self.buffer.allocate_grad()
+        if not self.buffer.unwritten.issuperset(self.parts):
+            return None
+        self._space = self._view(self.buffer.gradients)
+        return self._space
 
     def add_grad(self, gradient):
-        """Add to the gradient: one weight used in several places collects them all."""
+        """Add to the gradient: one weight used in several places collects them all.
+
+        The array that `grad_space` gave is in place already, and is only noted as written.
+        """
         self.buffer.allocate_grad()
-        self._view(self.buffer.grad)[...] += gradient
+        place, self._space = self._space, None
+        if gradient is not place:
+            place = self._view(self.buffer.gradients)
+            if self.buffer.unwritten.issuperset(self.parts):
+                place[...] = gradient
+            else:
+                self.buffer.settle(self.parts)
+                place += gradient
+        self.buffer.unwritten.difference_update(self.parts)
 
 
 class ParameterBuffer:
@@ -65,32 +93,64 @@ class ParameterBuffer:
     data: (n,) 64-byte aligned   grad: (n,), None until the first backward
     decayed: how many elements, from the start, weight decay acts on
     version: counts the changes made through parameters and optimisers
+
+    Zeroing the gradients only notes that they are to be zero: whatever is written first takes the place of what is
+    there, and what was not written is zeroed when somebody looks.
     """
 
     def __init__(self, parameters, dtype=np.float32, device=None):
         self.backend = get_backend(device)
         self.dtype = np.dtype(dtype)
-        ordered = [p for p in parameters if p.decay] + [p for p in parameters if not p.decay]
-        size = sum(p.size for p in ordered)
-        self.decayed = sum(p.size for p in ordered if p.decay)
+        self.parameters = [p for p in parameters if p.decay] + [p for p in parameters if not p.decay]
+        size = sum(p.size for p in self.parameters)
+        self.decayed = sum(p.size for p in self.parameters if p.decay)
         self.data = self.backend.zeros_aligned(size, self.dtype)
-        self.grad = None
+        self.gradients = None  # as they lie in memory; those of `unwritten` parameters are to be zero
+        self.unwritten = set()
         self.version = 0
         start = 0
-        for parameter in ordered:
+        for parameter in self.parameters:
             values = None if parameter.buffer is None else to_numpy(parameter.data)
             parameter.buffer, parameter.start = self, start
             if values is not None:
                 parameter.data = values
             start += parameter.size
 
+    @property
+    def grad(self):
+        """All gradients, or None until a backward has added the first one."""
+        if self.gradients is not None:
+            self.settle(self.unwritten)
+        return self.gradients
+
+    def settle(self, parameters):
+        """Zero the gradients of those parameters that are to be zero."""
+        for parameter in self.unwritten.intersection(parameters):
+            self.gradients[parameter.start : parameter.start + parameter.size] = 0
+            self.unwritten.discard(parameter)
+
     def allocate_grad(self):
-        if self.grad is None:
-            self.grad = self.backend.zeros_aligned(self.data.size, self.dtype)
+        if self.gradients is None:
+            self.gradients = self.backend.zeros_aligned(self.data.size, self.dtype)
+            self.zero_grad()
 
     def zero_grad(self):
-        if self.grad is not None:
-            self.grad[...] = 0
+        if self.gradients is not None:
+            self.unwritten = set(self.parameters)
+
+
+class _Joined(Parameter):
+    """Parameters that lie one behind the other, as one."""
+
+    def __init__(self, parameters):
+        first = parameters[0]
+        super().__init__((sum(p.shape[0] for p in parameters), *first.shape[1:]), decay=first.decay)
+        self.name, self.buffer, self.start = first.name, first.buffer, first.start
+        self.joined = tuple(parameters)
+
+    @property
+    def parts(self):
+        return self.joined
 
 
 def side_by_side(parameters):
@@ -98,13 +158,10 @@ def side_by_side(parameters):
 
     It is a view: what is added to its gradient is added to theirs. Raises RuntimeError where they do not lie so.
     """
-    first = parameters[0]
-    joined = Parameter((sum(p.shape[0] for p in parameters), *first.shape[1:]), decay=first.decay)
-    joined.name = first.name
-    joined.buffer, joined.start = first.buffer, first.start
-    end = first.start
+    joined = _Joined(parameters)
+    end = joined.start
     for parameter in parameters:
-        if parameter.buffer is not first.buffer or parameter.start != end:
+        if parameter.buffer is not joined.buffer or parameter.start != end:
             raise RuntimeError(f"{parameter.name} does not lie behind {joined.name} in the parameter buffer")
         end += parameter.size
     return joined

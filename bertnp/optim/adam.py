@@ -5,7 +5,7 @@ import numpy as np
 import bertnp.functional as F
 from bertnp.backend import to_numpy
 
-BLOCK = 1 << 16  # elements updated at a time: what they need together stays in the cache
+BLOCK = 1 << 22  # elements updated at a time, so that a textbook body's intermediate results stay small
 
 
 class AdamW:
@@ -46,9 +46,10 @@ class AdamW:
         for first, last, weight_decay in boundaries:
             for start in range(first, last, BLOCK):
                 block = slice(start, min(start + BLOCK, last))
-                buffer.data[block], self.mean[block], self.variance[block] = F.adamw(
-                    buffer.data[block], buffer.grad[block], self.mean[block], self.variance[block],
-                    self.steps, self.lr, self.betas, self.eps, weight_decay, self.bias_correction, scale,
+                parameter, mean, variance = buffer.data[block], self.mean[block], self.variance[block]
+                F.adamw(
+                    parameter, buffer.grad[block], mean, variance, self.steps, self.lr, self.betas, self.eps,
+                    weight_decay, self.bias_correction, scale, out=(parameter, mean, variance),
                 )  # fmt: skip
         buffer.version += 1
 

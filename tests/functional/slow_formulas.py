@@ -41,6 +41,10 @@ def linear(x, weight, bias):
     return y
 
 
+def product(x, weight):
+    return linear(x, weight, np.zeros(len(weight)))
+
+
 gelu = _elementwise(lambda x: x * 0.5 * math.erfc(-x / 2**0.5))
 gelu_new = _elementwise(lambda x: 0.5 * x * (1 + math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))))
 gelu_fast = _elementwise(lambda x: 0.5 * x * (1 + math.tanh(0.7978845608 * x * (1 + 0.044715 * x * x))))
@@ -96,6 +100,17 @@ def attention(query, key, value, mask=None, keep=None, p=0.0):
     return y, probabilities
 
 
+def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0):
+    y = []
+    for b, (Q, K) in enumerate(zip(query_lengths, lengths, strict=True)):
+        q = split_heads(query[sum(query_lengths[:b]) :][:Q][None], heads)
+        k, v = (split_heads(x[sum(lengths[:b]) :][:K][None], heads) for x in (key, value))
+        of_queries = None if mask is None else np.broadcast_to(mask[b], (max(query_lengths), max(lengths)))[:Q, :K]
+        own_keep = None if keep is None else keep[b : b + 1, :, :Q, :K]
+        y.append(merge_heads(attention(q, k, v, of_queries, own_keep, p)[0])[0])
+    return np.concatenate(y)
+
+
 def split_heads(x, heads):
     B, S, H = x.shape
     D = H // heads
@@ -119,6 +134,19 @@ def layer_norm(x, weight, bias, eps=1e-12):
         x_hat[place] = [(v - mean) / math.sqrt(variance + eps) for v in row]
         y[place] = [g * v + b for g, v, b in zip(weight, x_hat[place], bias, strict=True)]
     return y, x_hat, inv_std
+
+
+def gelu_feed_forward(x, weight1, bias1, weight2):
+    u = linear(x, weight1, bias1)
+    return product(gelu(u), weight2), u
+
+
+def residual_norm(x, bias, residual, norm_weight, norm_bias, keep=None, p=0.0, eps=1e-12):
+    total = np.empty(x.shape)
+    for place in np.ndindex(x.shape):
+        kept = 1 if keep is None else keep[place] / (1 - p)
+        total[place] = (x[place] + bias[place[-1]]) * kept + residual[place]
+    return layer_norm(total, norm_weight, norm_bias, eps)
 
 
 def dropout(x, keep=None, p=0.0):

@@ -55,9 +55,11 @@ def test_same_bits_as_numpy_without_waiting(case, dtype):
 
 @pytest.mark.parametrize("case", [c for c in CASES if any(is_array(v) for v in c.arguments.values())], ids=str)
 def test_ids_and_masks_may_lie_on_the_device(case):
-    """Masks and ids on the device too; labels there make the host wait, since the rows that count are found on it."""
+    """Masks and ids on the device too; labels and lengths there make the host wait, which finds rows by them."""
     arguments = {k: on_device(v) for k, v in case.arguments_as(lambda x: x.astype("float32")).items()}
-    compare(case, "float32", arguments, on_device(case.cotangent("float32")), wait="labels" in arguments)
+    compare(
+        case, "float32", arguments, on_device(case.cotangent("float32")), wait={"labels", "lengths"} & set(arguments)
+    )
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if output_names(c.formula)[0] == "loss"], ids=str)

@@ -26,6 +26,24 @@ def _attention(query, key, value, mask=None, keep=None, p=0.0):
     return (probabilities if keep is None else probabilities * keep / (1 - p)) @ value
 
 
+def _packed_attention(query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0):
+    y = []
+    sizes = (query_lengths.tolist(), lengths.tolist(), lengths.tolist())
+    per_sequence = zip(*(x.split(n) for x, n in zip((query, key, value), sizes, strict=True)), strict=True)
+    for b, sequence in enumerate(per_sequence):
+        q, k, v = (TORCH["split_heads"](x[None], heads) for x in sequence)
+        Q, K = len(sequence[0]), len(sequence[1])
+        own_mask = None if mask is None else mask[b].expand(query_lengths.max(), -1)[:Q, :K]
+        own_keep = None if keep is None else keep[b, :, :Q, :K]
+        y.append(TORCH["merge_heads"](_attention(q, k, v, own_mask, own_keep, p))[0])
+    return torch.cat(y)
+
+
+def _residual_norm(x, bias, residual, norm_weight, norm_bias, keep=None, p=0.0, eps=1e-12):
+    branch = TORCH["dropout"](x + bias, keep, p)
+    return TF.layer_norm(residual + branch, norm_weight.shape, norm_weight, norm_bias, eps)
+
+
 def _scatter_rows(x, index, n):
     return torch.zeros(n, x.shape[1], dtype=x.dtype).index_copy(0, index, x)
 
@@ -56,6 +74,10 @@ def _clip_scale(gradient, max_norm, eps=1e-6):
 
 TORCH = {
     "linear": TF.linear,
+    "product": TF.linear,
+    "gelu_feed_forward": lambda x, weight1, bias1, weight2: TF.linear(TF.gelu(TF.linear(x, weight1, bias1)), weight2),
+    "residual_norm": _residual_norm,
+    "packed_attention": _packed_attention,
     "gelu": TF.gelu,
     "gelu_new": lambda x: TF.gelu(x, approximate="tanh"),
     "gelu_fast": lambda x: 0.5 * x * (1.0 + torch.tanh(x * 0.7978845608 * (1.0 + 0.044715 * x * x))),
@@ -120,7 +142,7 @@ def test_backward_is_that_of_autograd(case):
 def test_extra_outputs_are_those_of_pytorch():
     """What forwards return beside y: probabilities, and the log-probabilities of a loss."""
     assert {name for name, outputs in OUTPUTS.items() if len(outputs) > 1} == {
-        *("attention", "layer_norm", "cross_entropy", "adamw", "clip_scale")
+        *("attention", "layer_norm", "residual_norm", "gelu_feed_forward", "cross_entropy", "adamw", "clip_scale")
     }
     case = cases_of("attention")[2]
     q, k = (torch.from_numpy(case.arguments[name]) for name in ("query", "key"))

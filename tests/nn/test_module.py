@@ -284,7 +284,7 @@ def test_to_moves_there_and_back():
     buffer, values = net.buffer, net.buffer.data.copy()
     assert net.to("cpu") is net and net.buffer is buffer  # it is there already
     assert net.to("strict") is net and net.device == "strict" and net.dtype == np.float64
-    np.testing.assert_array_equal(to_numpy(net(on("strict"))), expected)
+    np.testing.assert_allclose(to_numpy(net(on("strict"))), expected, rtol=1e-13)
     with pytest.raises(TypeError, match="two devices"):
         net(x)
     np.testing.assert_array_equal(net.to("cpu").buffer.data, values)

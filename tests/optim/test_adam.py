@@ -160,7 +160,7 @@ def test_a_step_waits_for_no_device_and_stays_in_float32():
     for step in range(3):
         for model, optimizer in zip((on_device, on_host), optimizers, strict=True):
             set_gradients(model, step)
-            with strict_device.nosync(), strict_device.no_float64():
+            with bertnp.plain_formulas(), strict_device.nosync(), strict_device.no_float64():
                 scale, _ = clip_grad_norm(model, 1.0)
                 optimizer.lr = 0.1 / (step + 1)
                 optimizer.step(scale)
