@@ -7,6 +7,7 @@ import sys
 import traceback
 
 COMMANDS = {  # name -> what it does; the module bears the same name, with _ for -
+    "tour": "see what BERT is for, in two minutes: pre-train a small one and put it to use",
     "vocab": "make a vocabulary from plain text",
     "instances": "make pairs of segments with masked words to pre-train on",
     "pretrain": "train a BERT on plain text: masked words and next sentences",

@@ -1,5 +1,14 @@
 """Every picture the commands and chapters draw, in one style."""
 
+from bertnp.plotting.pretraining import accuracy_by_labels, attention, loss_and_floor
 from bertnp.plotting.training import confusion_matrix, learning_curve, predicted_against_true, training_curves
 
-__all__ = ["confusion_matrix", "learning_curve", "predicted_against_true", "training_curves"]
+__all__ = [
+    "accuracy_by_labels",
+    "attention",
+    "confusion_matrix",
+    "learning_curve",
+    "loss_and_floor",
+    "predicted_against_true",
+    "training_curves",
+]
