@@ -18,6 +18,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "predict": "label texts, with probabilities",
     "plot": "draw the curves of a training",
     "info": "say what a model folder holds",
+    "bench": "measure speed and memory, beside other libraries",
     "gradcheck": "check hand-written gradients, the library's or your own",
 }
 EXAMPLES = """\
