@@ -80,16 +80,19 @@ def make_lines(case, seed=0):
         return lines[: case.count], vocabulary.read_text(encoding="utf-8").split("\n"), "books"
     rng = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
-    share = 1 / np.arange(1, 27)
-    words = ["".join(rng.choice(letters, rng.integers(1, 11), p=share / share.sum())) for _ in range(20_000)]
-    frequency = 1 / np.arange(1, len(words) + 1)
-    lines = []
-    for length in rng.integers(10, 90, case.count):
-        text = " ".join(words[i] for i in rng.choice(len(words), length, p=frequency / frequency.sum()))
-        lines.append(text.capitalize() + ".")
+    words = ["".join(word) for word in drawn(letters, rng.integers(1, 11, 20_000), rng)]
+    texts = drawn(np.array(words), rng.integers(10, 90, case.count), rng)
+    lines = [" ".join(text).capitalize() + "." for text in texts]
     pieces = [*"abcdefghijklmnopqrstuvwxyz.", *(f"##{letter}" for letter in letters)]
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *words[:8000]]
     return lines, list(dict.fromkeys(vocabulary)), "made up"
+
+
+def drawn(what, lengths, rng):
+    """Lists of so many items each, the n-th item drawn 1/n times as often as the first (Zipf's law)."""
+    share = 1 / np.arange(1, len(what) + 1)
+    chosen = rng.choice(what, lengths.sum(), p=share / share.sum())
+    return np.split(chosen, np.cumsum(lengths)[:-1])
 
 
 def data_folder(name):

@@ -90,7 +90,7 @@ def operations(case, lengths, labelled=0):
 
     lengths: real tokens of each sequence   labelled: masked words
     """
-    H, I = case.config["hidden_size"], case.config["intermediate_size"]  # noqa: E741
+    H, I = case.config["hidden_size"], case.config["intermediate_size"]
     L, V = case.config["num_hidden_layers"], case.config["vocab_size"]
     layers = L * sum(n * 2 * (4 * H * H + 2 * H * I) + 4 * n * n * H for n in map(int, lengths))
     forward = layers + len(lengths) * 2 * H * H + labelled * 2 * (H * H + H * V)

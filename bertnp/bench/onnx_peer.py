@@ -1,6 +1,7 @@
 """ONNX Runtime on the same work: transformers' model, exported, with ONNX Runtime's own fusions. Run by `running`."""
 
 import os
+import time
 
 import numpy as np
 
@@ -12,12 +13,11 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 def prepare(request):
     if request["kind"] == "export":
         return None, export(request)
+    if request["kind"] == "first-prediction":
+        return None, first_prediction(request)
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = request["threads"]
-    path = os.path.join(request["weights"], "fused.onnx")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = open_session(request)
     batches = load_batches(request["batches"])
 
     def run():
@@ -29,6 +29,25 @@ def prepare(request):
         "versions": {"onnxruntime": onnxruntime.__version__},
         "blas": {"library": "MLAS"},
     }
+
+
+def open_session(request):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = request["threads"]
+    path = os.path.join(request["weights"], "fused.onnx")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def first_prediction(request):
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_file(os.path.join(request["weights"], "tokenizer.json"))
+    found = tokenizer.encode(request["text"])
+    values = (found.ids, found.attention_mask, found.type_ids)
+    feed = {name: np.array([row], np.int64) for name, row in zip(INPUTS, values, strict=True)}
+    return {"logits": open_session(request).run(None, feed)[0][0].tolist(), "done_at": time.time()}
 
 
 def load_batches(path):
@@ -53,16 +72,18 @@ def export(request):
 
         def forward(self, input_ids, attention_mask, token_type_ids):
             out = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-            return out.last_hidden_state, out.pooler_output
+            return (out.logits,) if classifier else (out.last_hidden_state, out.pooler_output)
 
-    model = transformers.BertModel.from_pretrained(request["weights"], attn_implementation="eager")
+    classifier = request.get("for") == "fine-tuning"
+    kind = transformers.BertForSequenceClassification if classifier else transformers.BertModel
+    model = kind.from_pretrained(request["weights"], attn_implementation="eager")
     ids, mask = torch.ones((2, 8), dtype=torch.long), torch.ones((2, 8), dtype=torch.long)
     mask[1, 5:] = 0
     path = os.path.join(request["weights"], "exported.onnx")
     with torch.no_grad():
         torch.onnx.export(
             Plain(model).eval(), (ids, mask, torch.zeros_like(ids)), path, dynamo=False, opset_version=17,
-            input_names=list(INPUTS), output_names=["last_hidden_state", "pooler_output"],
+            input_names=list(INPUTS), output_names=["logits"] if classifier else ["last_hidden_state", "pooler_output"],
             dynamic_axes={name: {0: "B", 1: "S"} for name in INPUTS},
         )  # fmt: skip
     fused = optimizer.optimize_model(

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import time
 
 import bertnp
 from bertnp.bench.measuring import serve
@@ -14,6 +15,12 @@ def prepare(request):
         return None, make_weights(request)
     if request["kind"] == "peak":
         return None, matrix_facts()
+    if request["kind"] == "first-prediction":
+        return None, first_prediction(request)
+    if request["kind"] == "breakdown":
+        return None, training_breakdown(request)
+    if request["kind"] == "growth":
+        return None, training_growth(request)
     if request["kind"] == "tokenizing":
         return prepare_tokenizing(request)
     if request["kind"] in HEADS:
@@ -25,7 +32,32 @@ def make_weights(request):
     """Fresh weights, the same for all sides, as a checkpoint."""
     config = bertnp.BertConfig(**request["config"])
     getattr(bertnp, HEADS.get(request["for"], "BertModel"))(config, seed=0).save_pretrained(request["weights"])
+    if "vocabulary" in request:
+        bertnp.BertTokenizer(request["vocabulary"]).save_pretrained(request["weights"])
     return {}
+
+
+def first_prediction(request):
+    tokenizer = bertnp.BertTokenizer.from_pretrained(request["weights"])
+    model = bertnp.BertForSequenceClassification.from_pretrained(request["weights"])
+    with bertnp.inference():
+        logits = model(**tokenizer([request["text"]], return_tensors="np")).logits[0].tolist()
+    return {"logits": logits, "done_at": time.time()}
+
+
+def training_breakdown(request):
+    from bertnp.bench.breakdown import breakdown
+
+    run, _ = prepare_training({**request, "kind": "pretraining", "side": "bertnp"})
+    run()
+    run()
+    return breakdown(run)
+
+
+def training_growth(request):
+    from bertnp.bench.growth import growth
+
+    return growth(request["seconds"])
 
 
 def matrix_facts():

@@ -38,8 +38,8 @@ def case_lines(case, peak=None):
         if found.get("peak_bytes"):
             parts.append(f"{found['peak_bytes'] / 1e9:5.2f} GB")
         if side in case["goals"]:
-            reached = found["ratio"] >= case["goals"][side]
-            parts.append(f"goal {case['goals'][side]:g}: {'reached' if reached else 'missed'}")
+            goal = case["goals"][side]
+            parts.append(f"goal {goal:g}: {verdict(found['ratio'] >= goal)}")
         if found.get("difference", 0) > 1e-3:
             parts.append(f"RESULTS DIFFER by {found['difference']:.1g}")
         lines.append(f"  {found['name']:34}" + "  ".join(parts))
@@ -48,3 +48,54 @@ def case_lines(case, peak=None):
 
 def duration(seconds):
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
+
+
+def memory_and_share_lines(case, record):
+    """How peak memory and the share of the matrix peak stand to their goals, where there are any."""
+    ours, theirs = case["sides"]["bertnp"], case["sides"].get("torch", {})
+    lines = []
+    if case.get("memory_goal") and theirs.get("memory_ratio"):
+        ratio, goal = theirs["memory_ratio"], case["memory_goal"]
+        lines.append(f"  peak memory, bertnp / PyTorch: {ratio:.2f}, goal {goal:g}: {verdict(ratio <= goal)}")
+    if case.get("share_goal"):
+        share, goal = ours["operations_per_second"] / record["matrix_peak"], case["share_goal"]
+        lines.append(f"  share of the peak: {100 * share:.0f} %, goal {100 * goal:g} %: {verdict(share >= goal)}")
+    return lines
+
+
+def verdict(reached):
+    return "reached" if reached else "missed"
+
+
+def cold_start_lines(found):
+    lines = ["Cold start: installed, imported, from the start of the process to the first prediction"]
+    ours = found["bertnp"]
+    for side, entry in found.items():
+        line = f"  {entry['name']:34}{entry['installed_bytes'] / 1e6:8,.0f} MB  {duration(entry['import']):>9}  "
+        line += f"{duration(entry['first_prediction']):>9}"
+        if side != "bertnp":
+            line += f"  x {entry['first_prediction'] / ours['first_prediction']:.2f}"
+        lines.append(line)
+    return lines
+
+
+def breakdown_lines(found, most=14):
+    lines = [f"One training step: {duration(found['seconds'])}"]
+    for name, seconds, calls in found["formulas"][:most]:
+        share = 100 * seconds / found["seconds"]
+        lines.append(f"  {name:34}{duration(seconds):>10}  {share:5.1f} %  {calls:6,.0f} calls")
+    rest = found["formulas"][most:]
+    if rest:
+        seconds = sum(seconds for _, seconds, _ in rest)
+        lines.append(f"  {f'{len(rest)} more':34}{duration(seconds):>10}  {100 * seconds / found['seconds']:5.1f} %")
+    return lines
+
+
+def growth_lines(found):
+    start = ", ".join(f"{letter} = {value}" for letter, value in found["start"].items())
+    lines = [f"Forward and backward, growing from {start}: slope in log-log coordinates, and between neighbours"]
+    for letter, of in found["letters"].items():
+        steps = ", ".join(f"{slope:.2f}" for slope in of["slopes"])
+        values = " ".join(map(str, of["values"]))
+        lines.append(f"  {letter}  {of['slope']:5.2f}   {values:24}  {steps}")
+    return lines

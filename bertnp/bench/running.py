@@ -54,7 +54,7 @@ class Runner:
         request, facts = self.tokenizing(case) if case.kind == "tokenizing" else self.model_work(case)
         found = {"bertnp": {"runs": []}}
         for side in sides:
-            missing = [name for name in NEEDS[SIDES[side][0]] if importlib.util.find_spec(name) is None]
+            missing = self.missing(side)
             found[side] = {"missing": f"not installed: {', '.join(missing)}"} if missing else {"runs": []}
         for round_number in range(self.rounds):
             turns = [side for side in found if "runs" in found[side]]
@@ -70,7 +70,24 @@ class Runner:
                     found[side] = {"missing": f"failed: {error}"}
                 else:
                     found[side]["runs"].append(answer)
-        return {"name": case.name, "title": case.title, "goals": case.goals, **facts, "sides": summarise(found, facts)}
+        facts["threads"] = request["threads"]
+        goals = {"goals": case.goals, "memory_goal": case.memory, "share_goal": case.share}
+        return {"name": case.name, "title": case.title, **goals, **facts, "sides": summarise(found, facts)}
+
+    def breakdown(self, case):
+        """The time of each formula in one training step of a case: see `breakdown.breakdown`."""
+        self.progress("taking a training step apart")
+        request, _ = self.model_work(case)
+        return self.process("ours", {**request, "kind": "breakdown"})
+
+    def growth(self):
+        """How the time of a step grows with its sizes: see `growth.growth`."""
+        self.progress("letting B, S, L and H grow")
+        return self.process("ours", {"kind": "growth", "seconds": self.time / 6})
+
+    def missing(self, side):
+        """The packages that a side needs and that are not installed."""
+        return [name for name in NEEDS[SIDES[side][0]] if importlib.util.find_spec(name) is None]
 
     def model_work(self, case):
         weights = self.weights(case)
@@ -159,6 +176,7 @@ def summarise(found, facts):
             "peak_bytes": max((run["peak_bytes"] for run in runs if run["peak_bytes"]), default=None),
             "versions": runs[0]["versions"],
             "blas": runs[0]["blas"],
+            "threads": facts["threads"],
         }
         if "tokens" in facts:
             summary |= {"tokens_per_second": facts["tokens"] / median,

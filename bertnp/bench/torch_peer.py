@@ -1,5 +1,7 @@
 """transformers + PyTorch on the same work: same weights, same batches, their fastest settings. Run by `running`."""
 
+import time
+
 import numpy as np
 import torch
 import transformers
@@ -11,6 +13,8 @@ HEADS = {"pretraining": "BertForPreTraining", "fine-tuning": "BertForSequenceCla
 
 def prepare(request):
     torch.set_num_threads(request["threads"])
+    if request["kind"] == "first-prediction":
+        return None, first_prediction(request)
     transformers.logging.set_verbosity_error()
     kind = HEADS.get(request["kind"], "BertModel")
     model = getattr(transformers, kind).from_pretrained(request["weights"]).eval()
@@ -23,6 +27,14 @@ def prepare(request):
         check = [out.loss.item()] if request["kind"] in HEADS else out.pooler_output[0, :4].tolist()
     run = training(model, batches, request) if request["kind"] in HEADS else inference(model, batches, request)
     return run, {"check": check, **facts()}
+
+
+def first_prediction(request):
+    tokenizer = transformers.BertTokenizer.from_pretrained(request["weights"])
+    model = transformers.BertForSequenceClassification.from_pretrained(request["weights"]).eval()
+    with torch.inference_mode():
+        logits = model(**tokenizer([request["text"]], return_tensors="pt")).logits[0].tolist()
+    return {"logits": logits, "done_at": time.time()}
 
 
 def load_batches(path):

@@ -3,26 +3,34 @@
 Every side (bertnp, its textbook bodies, transformers + PyTorch, ONNX Runtime, tokenizers) does the same work on the
 same weights and batches, in turns, each time in a fresh process. A ratio is the other side's median time over
 bertnp's: above 1, bertnp is faster. Nothing else should run on the machine meanwhile.
+
+Real text is used where BERTNP_DATA and BERTNP_CHECKPOINTS name folders with some, else made-up text of the same shape.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from bertnp.bench.cases import CASES, QUICK, SIDES, quick
+from bertnp.bench.cases import CASES, ONNX, QUICK, SIDES, TORCH, quick
 from bertnp.cli.arguments import make_writable, note, number
 
+PARTS = {
+    "cold-start": "what is installed, and the time from the start of a process to its first prediction",
+    "breakdown": "the time of each formula in a training step",
+    "growth": "how the time grows with B, S, L and H",
+}
 EXAMPLES = """\
 examples:
   bertnp bench --quick
   bertnp bench -o results
   bertnp bench training-step inference-1x16 --against torch --rounds 5
+  bertnp bench breakdown
 """
 
 
 def add_arguments(parser):
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"what to measure, of {', '.join(names())}; "
-                        "default: all")  # fmt: skip
+    parser.add_argument("cases", nargs="*", metavar="CASE",
+                        help=f"what to measure, of {', '.join(names())}; default: all")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="write bench.json and bench.png there")
     parser.add_argument("--quick", action="store_true", help="small models, few cases, one round: under a minute")
     parser.add_argument("--against", nargs="+", metavar="SIDE", choices=[*list(SIDES)[1:], "nothing"],
@@ -35,7 +43,7 @@ def add_arguments(parser):
 
 
 def names():
-    return [case.name for case in CASES]
+    return [*(case.name for case in CASES), *PARTS]
 
 
 def run(args):
@@ -45,38 +53,58 @@ def run(args):
     if args.output:
         make_writable(Path(args.output))
     chosen = args.cases or (QUICK if args.quick else names())
-    cases = [case for case in CASES if case.name in chosen]
-    cases = [quick(case) for case in cases] if args.quick else cases
-    from bertnp.bench.report import case_lines, machine_lines
-    from bertnp.bench.running import Runner
-
-    record = begin(args)
-    print("\n".join(machine_lines(record)) + "\n")
-    rounds, seconds = args.rounds or (1 if args.quick else 3), args.time or (0.5 if args.quick else 3.0)
-    progress = (lambda line: note(line)) if sys.stderr.isatty() else (lambda line: None)
-    with Runner(record["machine"]["threads"], rounds, seconds, progress) as runner:
-        for case in cases:
-            found = runner.measure(case, [side for side in case.sides if side in (args.against or SIDES)])
-            record["cases"].append(found)
-            print("\n".join(case_lines(found, record["matrix_peak"])) + "\n", flush=True)
-    if args.output:
-        finish(record, Path(args.output))
-
-
-def begin(args):
-    """The record, with the machine in it."""
+    against = args.against or list(SIDES)
     from bertnp.backend.threads import core_count
-    from bertnp.bench.machine import describe_machine
+    from bertnp.bench import report
     from bertnp.bench.running import Runner
 
-    threads = args.threads or core_count()
-    record = {"machine": describe_machine(threads), "cases": []}
-    with Runner(threads) as runner:
-        answer = runner.process("ours", {"kind": "peak"})
-    return record | {"matrix_peak": answer["matrix_peak"], "blas": answer["blas"]}
+    rounds, seconds = args.rounds or (1 if args.quick else 3), args.time or (0.5 if args.quick else 3.0)
+    progress = note if sys.stderr.isatty() else (lambda line: None)
+    with Runner(args.threads or core_count(), rounds, seconds, progress) as runner:
+        record = begin(runner)
+        show(report.machine_lines(record))
+        for case in CASES:
+            if case.name in chosen:
+                case = quick(case) if args.quick else case
+                found = runner.measure(case, [side for side in case.sides if side in against])
+                record["cases"].append(found)
+                show(report.case_lines(found, record["matrix_peak"]) + report.memory_and_share_lines(found, record))
+        if "cold-start" in chosen:
+            from bertnp.bench.cold_start import measure_cold_start
+
+            sides = [side for side in (TORCH, ONNX) if side in against and not runner.missing(side)]
+            record["cold_start"] = measure_cold_start(runner, sides, args.quick)
+            show(report.cold_start_lines(record["cold_start"]))
+        if "breakdown" in chosen:
+            record["breakdown"] = runner.breakdown(quick(CASES[0]) if args.quick else CASES[0])
+            show(report.breakdown_lines(record["breakdown"]))
+        if "growth" in chosen:
+            record["growth"] = runner.growth()
+            show(report.growth_lines(record["growth"]))
+    if args.output:
+        write(record, Path(args.output))
 
 
-def finish(record, folder):
+def begin(runner):
+    """The record, with the machine in it."""
+    from bertnp.bench.machine import describe_machine
+
+    machine = describe_machine(runner.threads)
+    peak = runner.process("ours", {"kind": "peak"})
+    return {"machine": machine, "rounds": runner.rounds, "seconds_a_process": runner.time,
+            "matrix_peak": peak["matrix_peak"], "blas": peak["blas"], "cases": []}  # fmt: skip
+
+
+def show(lines):
+    print("\n".join(lines) + "\n", flush=True)
+
+
+def write(record, folder):
+    """bench.json, and bench.png if there is something to draw."""
+    from bertnp import plotting
     from bertnp.backend.files import write_text
 
     write_text(folder / "bench.json", json.dumps(record, indent=2) + "\n")
+    compared = any("ratio" in side for case in record["cases"] for side in case["sides"].values())
+    if compared or "breakdown" in record or "growth" in record:
+        plotting.speed(record, folder / "bench.png")

@@ -29,7 +29,7 @@ def test_names_are_unique_and_sides_are_known():
 
 def multiplications(n, config):
     """Of one sequence's forward without heads, counted product by product: rows · inner · columns."""
-    H, A, I = config["hidden_size"], config["num_attention_heads"], config["intermediate_size"]  # noqa: E741
+    H, A, I = config["hidden_size"], config["num_attention_heads"], config["intermediate_size"]
     D = H // A
     layer = 3 * n * H * H + A * n * D * n + A * n * n * D + n * H * H + n * H * I + n * I * H
     return config["num_hidden_layers"] * layer + H * H

@@ -42,17 +42,19 @@ def test_both_bodies(runner, name):
     assert len(lines) == 3 and "tokens/s" in lines[1] and "x " in lines[2] and "% of peak" in lines[1]
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", ["training-step", "sentences"])
-def test_pytorch_does_the_same_work(runner, name):
-    torch = runner.measure(tiny(name), ["torch"])["sides"]["torch"]
+def test_pytorch_does_the_same_work(runner):
+    torch = runner.measure(tiny("training-step"), ["torch"])["sides"]["torch"]
     assert torch["difference"] < 1e-4 and torch["ratio"] > 0 and set(torch["versions"]) == {"torch", "transformers"}
 
 
+@pytest.mark.slow
 @pytest.mark.oracle("torch", "transformers", "onnxruntime", "onnx")
-def test_onnx_runtime_does_the_same_work(runner):
-    onnx = runner.measure(tiny("sentences"), ["onnx"])["sides"]["onnx"]
-    assert onnx["difference"] < 1e-4 and onnx["ratio"] > 0
+def test_pytorch_and_onnx_runtime_infer_the_same(runner):
+    sides = runner.measure(tiny("sentences"), ["torch", "onnx"])["sides"]
+    for side in ("torch", "onnx"):
+        assert sides[side]["difference"] < 1e-4 and sides[side]["ratio"] > 0
 
 
 @pytest.mark.oracle("tokenizers")
