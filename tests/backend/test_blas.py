@@ -40,7 +40,8 @@ def test_before_numpy_is_loaded_the_better_kernels_are_chosen():
 def test_after_numpy_was_loaded_the_kernels_are_changed_and_products_stay_right():
     code = FALLEN_BACK + (
         "a = numpy.random.default_rng(0).standard_normal((300, 200)); before = a @ a.T; "
-        "import bertnp.backend; from bertnp import blas; "
+        "from bertnp import blas; p = blas.timed_product()[1]; "  # not every processor is faster with them
+        "blas.timed_product = lambda r=iter([(2.0, p), (1.0, p)]): next(r); import bertnp.backend; "
         "print(blas.kernels(), abs(a @ a.T - before).max() < 1e-10, 'OPENBLAS_CORETYPE' in os.environ)"
     )
     assert python(code, OPENBLAS_CORETYPE="Haswell") == ("SkylakeX True False", "")

@@ -70,7 +70,7 @@ def test_every_example_can_be_parsed(run):
 
 
 def test_a_command_that_is_not_there(refused):
-    assert refused("finetun").startswith("there is no command 'finetun'; there are vocab, instances, pretrain, ")
+    assert refused("finetun").startswith("there is no command 'finetun'; there are tour, vocab, instances, pretrain, ")
     assert "unrecognized" in refused("info", "a", "--tensor")
 
 
