@@ -7,6 +7,8 @@ comparison from nothing. DIR gets three pictures, both models, the texts, and to
 
 import json
 import random
+import shutil
+import sys
 import textwrap
 import time
 from dataclasses import asdict, dataclass
@@ -75,8 +77,8 @@ class Settings:
     test_sentences: int = 400
     finetune_batch_size: int = 16
     finetune_lr: float = 2e-3
-    finetune_steps: int = 40  # at least
-    finetune_epochs: int = 10  # at least
+    finetune_steps: int = 60  # at least
+    finetune_epochs: int = 15  # at least
 
 
 def add_arguments(parser):
@@ -105,12 +107,13 @@ def take_tour(output, seed=0, settings=None, say=print, progress=False):
     """
     tour = Tour(Path(output), seed, settings or Settings(), say, progress)
     make_writable(tour.output)
+    tour.write_figures()  # from now on the folder is known as a tour's
     for step in (tour.world, tour.words, tour.pretraining, tour.filling, tour.attention, tour.feelings, tour.end):
         began = time.perf_counter(), time.process_time()
         step()
         tour.figures["seconds"][step.__name__] = round(time.perf_counter() - began[0], 2)
         tour.figures["processor_seconds"][step.__name__] = round(time.process_time() - began[1], 2)
-    write_text(tour.output / REPORT, json.dumps(tour.figures, indent=2) + "\n")
+    tour.write_figures()
     return tour.figures
 
 
@@ -282,15 +285,19 @@ class Tour:
                   f"pre-trained ones. Right answers on {len(test)} new sentences, mean of {settings.seeds} seeds ± "
                   "standard deviation:")  # fmt: skip
         self.show(f"labels   {FROM_SCRATCH:>14}   {PRETRAINED:>14}")
-        accuracies = {side: [] for side in SIDES}
+        accuracies, on_labelled = ({side: [] for side in SIDES} for _ in range(2))
         runs = len(settings.labels) * len(SIDES) * settings.seeds
         with tqdm(total=runs, unit="run", leave=False, disable=None if self.progress else True) as bar:
             for count in settings.labels:
                 for side in SIDES:
                     accuracies[side].append([])
+                    on_labelled[side].append([])
                     for number in range(settings.seeds):
-                        model = self.classifier(side, count, 1000 * self.seed + number)
+                        seed = 1000 * self.seed + number
+                        labelled = self.encode(*feelings(count, f"labelled {seed}"))
+                        model = self.classifier(side, labelled, seed)
                         accuracies[side][-1].append(evaluate(model, test)["accuracy"])
+                        on_labelled[side][-1].append(evaluate(model, labelled)["accuracy"])
                         bar.update()
                 bar.clear()
                 last = [np.array(accuracies[side][-1]) for side in SIDES]
@@ -301,30 +308,33 @@ class Tour:
         for text, answer in zip(SENTENCES, answers, strict=True):
             self.show(f"{text}  {answer['label']}, {answer['score']:.1%}")
         self.figures["finetuning"] = {
-            "labels": list(settings.labels), **accuracies, "answers": dict(zip(SENTENCES, answers, strict=True))
-        }
+            "labels": list(settings.labels), "accuracy": accuracies, "accuracy_on_labelled": on_labelled,
+            "answers": dict(zip(SENTENCES, answers, strict=True)),
+        }  # fmt: skip
         plotting.accuracy_by_labels(settings.labels, accuracies, self.output / "accuracy.png")
 
     def encode(self, texts, labels):
         return encode_texts(self.tokenizer, texts, labels=labels)
 
-    def classifier(self, side, count, seed):
-        """A classifier fine-tuned on `count` sentences, the same ones in the same order on both sides."""
-        settings = self.settings
-        config = self.model.config.copy(
-            id2label=dict(enumerate(LABELS)), hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1
-        )
-        model = BertForSequenceClassification(config, seed=seed)
+    def classifier(self, side, labelled, seed):
+        """A classifier fine-tuned on labelled sentences; only the weights it begins with differ between the sides."""
+        settings, model = self.settings, self.fresh_classifier(side, seed)
+        epoch = -(-len(labelled) // settings.finetune_batch_size)  # in steps
+        steps = max(settings.finetune_steps, settings.finetune_epochs * epoch)
+        Trainer(
+            model, labelled, steps=steps, evaluate_every=steps, batch_size=settings.finetune_batch_size,
+            lr=settings.finetune_lr, seed=seed,
+        ).train()  # fmt: skip
+        return model
+
+    def fresh_classifier(self, side, seed):
+        """The pre-trained network with a classifier in place of its heads, or the same with random weights."""
+        model = BertForSequenceClassification(self.model.config.copy(id2label=dict(enumerate(LABELS))), seed=seed)
         if side == PRETRAINED:
             learnt = dict(self.model.named_parameters())
             for name, parameter in model.named_parameters():
                 if name in learnt:  # all but the classifier's own two
                     parameter.data = learnt[name].data
-        steps = max(settings.finetune_steps, -(-settings.finetune_epochs * count // settings.finetune_batch_size))
-        Trainer(
-            model, self.encode(*feelings(count, f"labelled {seed}")), steps=steps, evaluate_every=steps,
-            batch_size=settings.finetune_batch_size, lr=settings.finetune_lr, seed=seed,
-        ).train()  # fmt: skip
         return model
 
     def end(self):
@@ -332,17 +342,28 @@ class Tour:
         texts, labels = feelings(self.settings.labels[-1], f"labelled {1000 * self.seed}")
         lines = [f"{text}\t{LABELS[label]}\n" for text, label in zip(texts, labels, strict=True)]
         write_text(self.output / "feelings.tsv", "sentence\tlabel\n" + "".join(lines))
-        folder = self.output
+        folder, bertnp = self.output, program()
         self.title("7  What is there now")
         self.tell(f"That took {sum(self.figures['seconds'].values()):.0f} s. In {folder} there are loss.png, "
                   f"attention.png and accuracy.png, both models, the texts, and {REPORT} with all figures. Go on "
                   "with:")  # fmt: skip
-        self.show(f'bertnp fill-mask "The wolf [MASK] in the forest." --model {folder / "pretrained"}')
-        self.show(f'bertnp predict "Juna felt merry." "She felt bitter." --model {folder / "classifier"}')
-        self.show(f"bertnp finetune {folder / 'feelings.tsv'} --model {folder / 'pretrained'} -o my-classifier "
+        self.show(f'{bertnp} fill-mask "The wolf [MASK] in the forest." --model {folder / "pretrained"}')
+        self.show(f'{bertnp} predict "Juna felt merry." "She felt bitter." --model {folder / "classifier"}')
+        self.show(f"{bertnp} finetune {folder / 'feelings.tsv'} --model {folder / 'pretrained'} -o my-classifier "
                   "--epochs 10 --lr 2e-3")  # fmt: skip
-        self.show("bertnp --help")
+        self.show(f"{bertnp} --help")
+
+    def write_figures(self):
+        write_text(self.output / REPORT, json.dumps(self.figures, indent=2) + "\n")
 
     def save(self, model, name):
         model.save_pretrained(self.output / name)
         self.tokenizer.save_pretrained(self.output / name)
+
+
+def program():
+    """What to type for `bertnp`, as far as can be told from how this was called."""
+    name = Path(sys.argv[0]).stem
+    if name == "__main__":
+        return "python -m bertnp"
+    return sys.argv[0] if name == "bertnp" and shutil.which("bertnp") is None else "bertnp"

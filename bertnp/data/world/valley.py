@@ -37,7 +37,7 @@ FEELINGS = {
     },
 }
 SIZES = "small big grey young little clever"
-TIMES = "morning day evening night"
+TIMES = "morning day afternoon week"
 
 # Each slot is named after one of its words.
 OPENINGS = [
