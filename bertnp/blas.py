@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -88,6 +89,25 @@ def kernels():
     """The name of the kernels OpenBLAS runs ("SkylakeX", "Haswell", ...); None where NumPy has another library."""
     blas = Library.find()
     return blas and blas.kernels()
+
+
+@contextmanager
+def threads(count):
+    """Inside this block OpenBLAS works with so many threads; another library isn't touched.
+
+    Small products gain nothing from a second thread, and lose much where other programs want the processor, too.
+    """
+    blas = Library.find()
+    if blas is None or None in (get := blas.function("openblas_get_num_threads"),
+                                put := blas.function("openblas_set_num_threads")):  # fmt: skip
+        yield
+        return
+    before = get()
+    put(count)
+    try:
+        yield
+    finally:
+        put(before)
 
 
 class Library:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bertnp import blas
 from bertnp.backend import to_numpy
 from bertnp.backend.files import write_text
 from bertnp.cli.arguments import make_writable, number
@@ -71,7 +72,7 @@ class Settings:
     steps: int = 1600
     batch_size: int = 32
     lr: float = 6e-3
-    evaluations: int = 12
+    evaluations: int = 10
     labels: tuple = (8, 16, 32, 64, 128)  # how many sentences are labelled
     seeds: int = 5
     test_sentences: int = 400
@@ -110,7 +111,8 @@ def take_tour(output, seed=0, settings=None, say=print, progress=False):
     tour.write_figures()  # from now on the folder is known as a tour's
     for step in (tour.world, tour.words, tour.pretraining, tour.filling, tour.attention, tour.feelings, tour.end):
         began = time.perf_counter(), time.process_time()
-        step()
+        with blas.threads(1):  # the matrices are small
+            step()
         tour.figures["seconds"][step.__name__] = round(time.perf_counter() - began[0], 2)
         tour.figures["processor_seconds"][step.__name__] = round(time.process_time() - began[1], 2)
     tour.write_figures()

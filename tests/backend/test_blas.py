@@ -96,3 +96,19 @@ def test_other_processors_and_systems_are_left_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(blas, "processor_flags", lambda: blas.FLAGS)
     monkeypatch.setattr(blas.sys, "platform", "darwin")
     assert not blas.wanted()
+
+
+@pytest.mark.skipif(blas.library_file() is None, reason="needs NumPy's own OpenBLAS")
+def test_the_number_of_threads_is_changed_for_a_block_only():
+    count = blas.Library.find().function("openblas_get_num_threads")
+    before = count()
+    with pytest.raises(ZeroDivisionError), blas.threads(1):
+        assert count() == 1
+        raise ZeroDivisionError
+    assert count() == before
+
+
+def test_another_library_keeps_its_threads(monkeypatch):
+    monkeypatch.setattr(blas, "library_file", lambda: None)
+    with blas.threads(1):
+        pass
