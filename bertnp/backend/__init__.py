@@ -17,6 +17,7 @@ from bertnp.backend.arrays import (
     use,
 )
 from bertnp.backend.formula import FORMULAS, Formula, formula, kernel, plain_formulas
+from bertnp.backend.threads import share
 
 __all__ = [
     "Backend",
@@ -34,6 +35,7 @@ __all__ = [
     "kernel",
     "plain_formulas",
     "register_backend",
+    "share",
     "to",
     "to_numpy",
     "use",

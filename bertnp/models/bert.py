@@ -19,9 +19,12 @@ from bertnp.nn import (
     Linear,
     Module,
     Packing,
+    Queries,
     SelfAttention,
     is_inference,
+    saving_nothing,
 )
+from bertnp.nn.module import drops
 
 
 class BertEmbeddings(Module):
@@ -115,14 +118,19 @@ class BertAttention(Module):
         self.self = SelfAttention(config.hidden_size, config.num_attention_heads, p)
         self.output = BertResidualOutput(config.hidden_size, config)
 
-    def forward(self, x, packing, output_attentions):
-        context, attentions = self.self(x, packing, output_attentions)
-        return self.output(context, x, packing), attentions
+    def forward(self, x, packing, output_attentions, queries=None):
+        """queries: the rows that ask, as `Queries`, and y has these alone; None: all"""
+        context, attentions = self.self(x, packing, output_attentions, queries)
+        self.save(queries, len(x))
+        if queries is None:
+            return self.output(context, x, packing), attentions
+        return self.output(context, F.gather_rows(x, queries.rows), queries), attentions
 
     def backward(self, dy):
+        queries, T = self.saved()
         dcontext, dresidual = self.output.backward(dy)
         dx = self.self.backward(dcontext)
-        dx += dresidual
+        dx += dresidual if queries is None else F.gather_rows_backward(dresidual, queries.rows, T)
         return dx
 
 
@@ -154,14 +162,16 @@ class BertLayer(Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertResidualOutput(config.intermediate_size, config)
 
-    def forward(self, x, packing, output_attentions=False):
-        h, attentions = self.attention(x, packing, output_attentions)
+    def forward(self, x, packing, output_attentions=False, queries=None):
+        """queries: the rows that ask, as `Queries`, and y has these alone; None: all"""
+        h, attentions = self.attention(x, packing, output_attentions, queries)
+        rows = queries or packing
         if self.intermediate.activation.function != "gelu":
-            return self.output(self.intermediate(h), h, packing), attentions
+            return self.output(self.intermediate(h), h, rows), attentions
         first, second = self.intermediate.dense, self.output.dense
         branch, u = F.gelu_feed_forward(h, first.weight.data, first.bias.data, second.weight.data)
         self.save(h, u)
-        return self.output.add(branch, h, packing), attentions
+        return self.output.add(branch, h, rows), attentions
 
     def backward(self, dy):
         if self.intermediate.activation.function != "gelu":
@@ -193,13 +203,30 @@ class BertEncoder(Module):
         self.layer = [BertLayer(config) for _ in range(config.num_hidden_layers)]
 
     def forward(self, x, packing, output_hidden_states=False, output_attentions=False):
+        """Where only some rows of the last layer are read (`packing.asked`), it computes these alone, (R, H)."""
         hidden_states, attentions = [x], []
         for layer in self.layer:
-            x, probabilities = layer(x, packing, output_attentions)
+            queries = packing.asked if layer is self.layer[-1] else None
+            if queries is not None:
+                packing.whole = self.last_layer_of(x, packing)
+            x, probabilities = layer(x, packing, output_attentions, queries)
             if output_hidden_states:
                 hidden_states.append(x)
             attentions.append(probabilities)
         return x, hidden_states, attentions
+
+    def last_layer_of(self, x, packing):
+        """A function that computes all rows of the last layer, (T, H), from what goes into it and with its masks."""
+        dropping = drops(self)
+
+        def whole(save=False):
+            if save:
+                packing.asked = None
+                return self.layer[-1](x, packing)[0]
+            with saving_nothing(dropping):
+                return self.layer[-1](x, packing)[0]
+
+        return whole
 
     def backward(self, dx):
         for layer in reversed(self.layer):
@@ -239,11 +266,18 @@ class BertTrunk(Module):
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
 
-    def encode_rows(self, batch, output_hidden_states, output_attentions):
-        """The last layer's rows h (T, H), the pooled vectors (B, H) or None, and the extra results asked for."""
+    def encode_rows(self, batch, output_hidden_states, output_attentions, read=None):
+        """The last layer's rows h (T, H), the pooled vectors (B, H) or None, and the extra results asked for.
+
+        read: (T,) which rows of h are read; the others are zero then, unless hidden states or attentions are asked for
+        """
         packing = batch.packing
+        if read is not None and self.encoder.layer and not (read.all() or output_hidden_states or output_attentions):
+            packing.asked = Queries(packing, np.flatnonzero(read))
         x = self.embeddings(batch.ids, batch.embeds, batch.token_types, batch.positions, packing)
         h, hidden_states, attentions = self.encoder(x, packing, output_hidden_states, output_attentions)
+        if packing.asked is not None:
+            h = F.scatter_rows(h, packing.asked.rows, packing.T)
         pooled = self.pooler(h, packing) if self.pooler else None
         extras = {
             "hidden_states": tuple(packing.pad(x) for x in hidden_states) if output_hidden_states else None,
@@ -256,6 +290,8 @@ class BertTrunk(Module):
         if dpooled is not None:
             dpooling = self.pooler.backward(dpooled)
             dh = dpooling if dh is None else dh + dpooling
+        if packing.asked is not None:
+            dh = F.gather_rows(dh, packing.asked.rows)
         return packing.pad(self.embeddings.backward(self.encoder.backward(dh)))
 
 
@@ -403,17 +439,26 @@ class BertPreTrainedModel(PreTrainedModel):
         """Names under which checkpoints may hold a parameter once more -> its own name."""
         return {}
 
-    def encode(self, inputs, output_hidden_states, output_attentions, also=None):
-        """Check and pack the inputs, run the trunk; returns h (T, H), pooled (B, H), packing and the extra results."""
+    def encode(self, inputs, output_hidden_states, output_attentions, also=None, read=None):
+        """Check and pack the inputs, run the trunk; returns h (T, H), pooled (B, H), packing and the extra results.
+
+        also: (B, S) truth values of positions to keep though they are padding   read: the positions of h that are read
+        beside the first of each sequence; None: all
+        """
         batch = Batch(self, *inputs, also=also)
+        packing = batch.packing
+        if read is not None:
+            read = np.array(np.broadcast_to(read, (packing.B, packing.S)))
+            read[:, 0] = True
+            read = read.reshape(-1)[packing.rows]
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         if output_attentions is None:
             output_attentions = self.config.output_attentions
-        h, pooled, extras = self.trunk.encode_rows(batch, output_hidden_states, output_attentions)
+        h, pooled, extras = self.trunk.encode_rows(batch, output_hidden_states, output_attentions, read)
         if self.training and not is_inference() and not self.dropout_streams.hold:
             self.dropout_streams.step += 1
-        return h, pooled, batch.packing, extras
+        return h, pooled, packing, extras
 
     def resize_token_embeddings(self, vocab_size):
         """Give the model room for `vocab_size` words: the first rows stay, new ones are drawn afresh.

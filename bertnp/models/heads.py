@@ -137,13 +137,13 @@ class MaskedWords(BertPreTrainedModel):
             if not free and made_in != (self.forwards, self.buffer, self.buffer.version):
                 raise RuntimeError("these logits were not read before the weights changed or another forward ran")
             with inference():  # what the head saved for a backward stays as it is
-                return packing.pad(self.cls.predictions(h))
+                return packing.pad(self.cls.predictions(h if packing.whole is None else packing.whole()))
 
         return WhenRead(compute)
 
     def all_logits_backward(self, dlogits, h, packing):
         """dh (T, H) from the gradient of every position's logits, (B, S, V)."""
-        self.cls.predictions(h)
+        self.cls.predictions(h if packing.whole is None else packing.whole(save=True))
         return self.cls.predictions.backward(packing.unpad(dlogits))
 
 
@@ -179,7 +179,7 @@ class BertForPreTraining(MaskedWords):
             labels = next_sentence_label = None
         labels, also = self.masked_word_labels(labels, input_ids, inputs_embeds)
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        h, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also)
+        h, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also, also)
         relation = self.cls.seq_relationship(pooled)
         words, rows = self.masked_word_loss(h, packing, labels)
         loss = parts = None
@@ -241,7 +241,7 @@ class BertForMaskedLM(MaskedWords):
         """labels: (B, S) word ids, -100 where none was masked"""
         labels, also = self.masked_word_labels(labels, input_ids, inputs_embeds)
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        h, _, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also)
+        h, _, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also, also)
         words, rows = self.masked_word_loss(h, packing, labels)
         self.save(h, packing, rows)
         loss, parts = (None, None) if words is None else (words.loss, {"labels": words})
@@ -295,7 +295,7 @@ class BertForNextSentencePrediction(Classifier):
     ):
         """labels: (B,), 0: B follows A, 1: it doesn't"""
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
+        _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, read=False)
         logits, loss = self.cls.seq_relationship(pooled), None
         if labels is not None:
             labels = host_array("labels", labels).reshape(-1)
@@ -339,7 +339,7 @@ class BertForSequenceClassification(Classifier):
     ):
         """labels: (B,) classes, (B,) or (B, C) numbers, or (B, C) truth values as floats"""
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-        _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
+        _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, read=False)
         logits = self.classifier(self.dropout(pooled, packing.draw_sequences(pooled.shape[-1])))  # (B, C)
         loss = None if labels is None else self.loss(logits, host_array("labels", labels))
         self.save(packing, loss is not None)
@@ -423,7 +423,7 @@ class BertForMultipleChoice(Classifier):
             raise ValueError(f"input_ids: expected (B, C, S), the choices of each example, got shape {leading.shape}")
         C = leading.shape[1]
         inputs = [x if x is None else x.reshape(-1, *x.shape[2:]) for x in inputs]  # (B·C, S)
-        _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions)
+        _, pooled, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, read=False)
         scores = self.classifier(self.dropout(pooled, packing.draw_sequences(pooled.shape[-1])))  # (B·C, 1)
         logits, loss = scores.reshape(-1, C), None
         if labels is not None:

@@ -3,8 +3,8 @@
 from bertnp.nn.attention import SelfAttention
 from bertnp.nn.layers import Activation, Dropout, Embedding, LayerNorm, Linear
 from bertnp.nn.losses import BinaryCrossEntropyLoss, CrossEntropyLoss, MeanSquaredErrorLoss
-from bertnp.nn.module import Module, inference, is_inference
-from bertnp.nn.packing import DropoutStreams, Packing
+from bertnp.nn.module import Module, inference, is_inference, saving_nothing
+from bertnp.nn.packing import DropoutStreams, Packing, Queries
 from bertnp.nn.parameter import Parameter, ParameterBuffer, side_by_side
 
 __all__ = [
@@ -21,8 +21,10 @@ __all__ = [
     "Packing",
     "Parameter",
     "ParameterBuffer",
+    "Queries",
     "SelfAttention",
     "inference",
     "is_inference",
+    "saving_nothing",
     "side_by_side",
 ]

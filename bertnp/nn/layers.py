@@ -1,7 +1,7 @@
 """The basic layers: a formula, its weights, and what its backward needs."""
 
 import bertnp.functional as F
-from bertnp.nn.module import Module, is_inference
+from bertnp.nn.module import Module, drops
 from bertnp.nn.parameter import Parameter
 
 
@@ -86,7 +86,7 @@ class Dropout(Module):
 
     def keep_mask(self, draw):
         """The mask for this forward, or None where nothing is dropped."""
-        return draw(self) if self.training and self.p > 0 and not is_inference() else None
+        return draw(self) if self.p > 0 and drops(self) else None
 
     def forward(self, x, draw):
         keep = self.keep_mask(draw)

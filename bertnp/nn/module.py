@@ -9,22 +9,33 @@ import numpy as np
 from bertnp.backend import get_backend
 from bertnp.nn.parameter import Parameter, ParameterBuffer
 
-_running = threading.local()  # .depth of nested forwards, .forward the outermost one's token, .inference
+_running = threading.local()  # .depth of nested forwards, .forward the outermost one's token, .dropout
 
 
 @contextlib.contextmanager
-def inference():
-    """Inside this block forwards save nothing for a backward, and dropout is off."""
-    before = getattr(_running, "inference", False)
-    _running.inference = True
+def saving_nothing(dropout):
+    """Inside this block forwards save nothing for a backward, and dropout is on or off, whatever train() said."""
+    before = getattr(_running, "dropout", None)
+    _running.dropout = dropout
     try:
         yield
     finally:
-        _running.inference = before
+        _running.dropout = before
+
+
+def inference():
+    """Inside this block forwards save nothing for a backward, and dropout is off."""
+    return saving_nothing(dropout=False)
 
 
 def is_inference():
-    return getattr(_running, "inference", False)
+    """Whether forwards save nothing."""
+    return getattr(_running, "dropout", None) is not None
+
+
+def drops(module):
+    """Whether a layer drops: in training, unless this block says otherwise."""
+    return module.training if getattr(_running, "dropout", None) is None else _running.dropout
 
 
 class Module:

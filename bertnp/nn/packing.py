@@ -1,8 +1,12 @@
 """Padding taken out: which positions of a batch are computed, and where the attention core finds them."""
 
+import math
+import threading
+
 import numpy as np
 
 import bertnp.functional as F
+from bertnp.backend import share
 
 
 class Packing:
@@ -28,6 +32,8 @@ class Packing:
         self.streams = streams
         self.step = streams.step if streams else 0  # of all draws in this forward, whenever the model counts on
         self.first_example = first_example
+        self.asked = None  # the Queries of the last layer, where not all rows are read
+        self.whole = None  # gives all its rows then: a function of whether they are saved for a backward
         self.readable = self._readable(keep, key_mask, in_front)
         self.in_front = in_front
 
@@ -86,8 +92,12 @@ class Packing:
 
         def draw(dropout):
             keep = np.empty((self.T, width), bool)
-            for b, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+
+            def one(b):
+                start, length = int(self.starts[b]), int(self.lengths[b])
                 keep[start : start + length] = self._draw(dropout, b, (length, width))
+
+            share(one, self.B)
             return keep
 
         return draw
@@ -105,14 +115,54 @@ class Packing:
 
         def draw(dropout):
             keep = np.ones((self.B, heads, self.K, self.K), bool)
-            for b, n in enumerate(self.lengths):
+
+            def one(b):
+                n = int(self.lengths[b])
                 keep[b, :, :n, :n] = self._draw(dropout, b, (heads, n, n))
+
+            share(one, self.B)
             return keep
 
         return draw
 
     def _draw(self, dropout, b, shape):
         return self.streams.keep(dropout.p, shape, dropout.site, self.first_example + b, self.step)
+
+
+class Queries:
+    """Some of a packing's rows: those that are asked for in a model's last layer, where nothing reads the others.
+
+    rows: (R,) sorted row numbers, at least one in each sequence
+    lengths: (B,) how many in each sequence   readable: which keys they may read, as a packing's
+    Masks are those that all rows would draw, cut to these.
+    """
+
+    def __init__(self, packing, rows):
+        self.packing, self.rows = packing, rows
+        self.sequences = np.searchsorted(packing.starts, rows, side="right") - 1  # (R,) which sequence each is of
+        self.inside = rows - packing.starts[self.sequences]  # (R,) its place there
+        self.lengths = np.bincount(self.sequences, minlength=packing.B)
+        self.places = np.arange(len(rows)) - (np.cumsum(self.lengths) - self.lengths)[self.sequences]
+        self.readable = packing.readable
+        if self.readable is not None and self.readable.shape[1] > 1:
+            self.readable = np.zeros((packing.B, int(self.lengths.max()), packing.K), bool)
+            self.readable[self.sequences, self.places] = packing.readable[self.sequences, self.inside]
+
+    def draw_tokens(self, width):
+        """Draws (R, width) masks."""
+        draw = self.packing.draw_tokens(width)
+        return lambda dropout: draw(dropout)[self.rows]
+
+    def draw_attention(self, heads):
+        """Draws (B, A, Q, K) masks, Q the most rows of any sequence."""
+
+        def draw(dropout):
+            every = self.packing.draw_attention(heads)(dropout)
+            keep = np.ones((self.packing.B, heads, int(self.lengths.max()), self.packing.K), bool)
+            keep[self.sequences, :, self.places] = every[self.sequences, :, self.inside]
+            return keep
+
+        return draw
 
 
 class DropoutStreams:
@@ -133,7 +183,30 @@ class DropoutStreams:
     def keep(self, p, shape, site, example, step=None):
         """Truth values of the given shape, each false with probability p; step None: the one that is counted."""
         step = self.step if step is None else step
-        generator = np.random.Philox(key=[self.seed, 0], counter=[0, site, example, step])
-        size = int(np.prod(shape))
-        bits = generator.random_raw(-(-size // 4)).astype("<u8", copy=False).view("<u2")
-        return (bits[:size] >= round(p * 65536)).reshape(shape)
+        generator = philox([self.seed, 0], [0, site, example, step])
+        size = math.prod(shape)
+        kept = np.empty(size, bool)
+        for start in range(0, size, DRAWN):
+            part = kept[start : start + DRAWN]
+            bits = generator.random_raw(-(-part.size // 4)).astype("<u8", copy=False).view("<u2")
+            np.greater_equal(bits[: part.size], round(p * 65536), out=part)
+        return kept.reshape(shape)
+
+
+DRAWN = 1 << 15  # elements drawn at a time: a multiple of 4, so that no bits are lost between
+_own = threading.local()  # .generator of each thread: making one takes longer than most draws
+
+
+def philox(key, counter):
+    """The thread's counter-based generator, set to that key and counter, as np.random.Philox(key=…, counter=…) is."""
+    if not hasattr(_own, "generator"):
+        _own.generator = np.random.Philox(key=0)
+    _own.generator.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": np.array(counter, np.uint64), "key": np.array(key, np.uint64)},
+        "buffer": np.zeros(4, np.uint64),
+        "buffer_pos": 4,  # nothing is buffered
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return _own.generator

@@ -141,12 +141,16 @@ def bodies(case, dtype):
 def assert_agree(case, dtype, found, expected, tolerance=None):
     if str(case) in ILL_CONDITIONED:
         tolerance = max(2e-3 if dtype == "float32" else 1e-9, tolerance or 0)
+    tolerance = tolerance or TOLERANCE[dtype]
     for values, exact_values in zip(found, expected, strict=True):
+        largest = max((np.abs(value).max(initial=0) for value in exact_values.values()), default=0)
         for name, value in values.items():
             assert value.dtype == dtype or np.ndim(value) == 0, f"{case}: {name} is {value.dtype}"
-            if value.size:
-                assert_close(value, exact_values[name], tolerance or TOLERANCE[dtype], f"{case}, {name}")
             assert value.shape == exact_values[name].shape
+            if not np.any(exact_values[name]):  # a gradient that is zero by nature: rounding of the others may show
+                assert np.abs(value).max(initial=0) <= tolerance * largest, f"{case}, {name}"
+            else:
+                assert_close(value, exact_values[name], tolerance, f"{case}, {name}")
 
 
 def test_kernels_cover_what_a_training_step_spends_its_time_in():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bertnp.backend import get_backend, to_numpy
-from bertnp.nn import Dropout, DropoutStreams, Packing
+from bertnp.nn import Dropout, DropoutStreams, Packing, Queries
 
 keep = np.array([[1, 1, 0, 1, 0, 0], [1, 1, 1, 1, 0, 1], [0, 0, 1, 0, 0, 0]], bool)
 B, S, K, T = 3, 6, 5, 9
@@ -140,3 +140,56 @@ def test_masks_are_drawn_only_where_something_is_dropped():
     assert drawn == []
     np.testing.assert_allclose(Dropout(0.3)(x, draw), x / 0.7)
     assert drawn == [0.3]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 50, 1 << 15, (1 << 15) + 1, (1 << 16) + 6])
+def test_masks_are_those_of_philox(size):
+    """Drawn in one go, from a generator made for the key."""
+    generator = np.random.Philox(key=[7, 0], counter=[0, 3, 5, 11])
+    bits = generator.random_raw(-(-size // 4)).astype("<u8").view("<u2")[:size]
+    drawn = streams(seed=7).keep(0.3, (size,), 3, 5, 11)
+    np.testing.assert_array_equal(drawn, bits >= round(0.3 * 65536))
+
+
+def test_draws_leave_no_trace():
+    """Whatever the thread has drawn before, in whatever pieces."""
+    first = streams().keep(0.5, (41,), 1, 2)
+    for shape in ((1,), (7,), (40_000,)):
+        streams(seed=4).keep(0.2, shape, 2, 3)
+        np.testing.assert_array_equal(streams().keep(0.5, (41,), 1, 2), first)
+
+
+# some of the rows
+
+
+def test_queries_are_rows_of_their_sequences():
+    packing = Packing(keep)
+    queries = Queries(packing, np.array([0, 4, 6, 7, 8]))
+    assert queries.lengths.tolist() == [1, 3, 1]
+    assert queries.sequences.tolist() == [0, 1, 1, 1, 2] and queries.inside.tolist() == [0, 1, 3, 4, 0]
+    assert queries.places.tolist() == [0, 0, 1, 2, 0] and queries.readable is None
+
+
+def test_what_queries_may_read():
+    key_mask = keep.copy()
+    key_mask[1, 2] = False
+    packing = Packing(keep, key_mask)
+    assert Queries(packing, np.array([0, 4, 8])).readable is packing.readable
+    by_query = rng.random((2, 4, 4)) < 0.5
+    some = Queries(Packing(np.ones((2, 4), bool), by_query), np.array([1, 4, 7])).readable
+    np.testing.assert_array_equal(some[0, 0], by_query[0, 1])
+    np.testing.assert_array_equal(some[1], by_query[1, [0, 3]])
+
+
+def test_masks_of_queries_are_cut_from_those_of_all_rows():
+    dropout = Dropout(0.4)
+    dropout.site = 2
+    packing = Packing(keep, streams=streams())
+    rows = np.array([0, 4, 6, 7, 8])
+    queries = Queries(packing, rows)
+    np.testing.assert_array_equal(queries.draw_tokens(8)(dropout), packing.draw_tokens(8)(dropout)[rows])
+    every, some = packing.draw_attention(2)(dropout), queries.draw_attention(2)(dropout)
+    assert some.shape == (3, 2, 3, 5)
+    np.testing.assert_array_equal(some[0, :, :1, :3], every[0, :, [0], :3].swapaxes(0, 1))
+    np.testing.assert_array_equal(some[1], every[1][:, [1, 3, 4]])
+    np.testing.assert_array_equal(some[2, :, :1, :1], every[2, :, :1, :1])

@@ -6,10 +6,11 @@ import numpy as np
 
 from bertnp.backend.buffers import empty
 from bertnp.backend.formula import kernel
-from bertnp.backend.numpy_kernels.blocks import BLOCK, FLOATS, row_sums
+from bertnp.backend.numpy_kernels.blocks import BLOCK, FLOATS
 from bertnp.backend.threads import share
 
 ONE_THREAD = 1 << 18  # multiply-adds: BLAS does a product of this size on the calling thread
+ONE_THREAD_VECTOR = 9216  # the same for a matrix of so many elements times a vector
 SAFE = 60.0  # exp of scores up to this size neither overflows nor vanishes, in float32
 
 
@@ -26,12 +27,13 @@ class Core:
     """Where every sequence's heads stand in the packed rows, and the probabilities of some of them."""
 
     def __init__(self, query, key, value, query_lengths, lengths, heads, mask, keep, p):
-        self.query, self.key, self.value = query, key, value
-        self.heads, self.D = heads, query.shape[1] // heads
+        self.heads, self.dtype = heads, query.dtype
+        self.query, self.key, self.value = (self.by_head(x) for x in (query, key, value))
         self.mask = None if mask is None else mask.astype(bool, copy=False)
         self.keep = None if keep is None else keep.astype(bool, copy=False)
         self.kept = 1.0 / (1.0 - p) if keep is not None else 1.0
-        self.scale = 1.0 / math.sqrt(self.D)
+        self.scale = 1.0 / math.sqrt(query.shape[1] // heads)
+        self.ones = np.ones(int(lengths.max(initial=1)), query.dtype)
         self.work = []  # (sequence, its queries, its keys, some heads): what one thread does at a time
         first_query = first_key = 0
         for b, (queries, keys) in enumerate(zip(query_lengths.tolist(), lengths.tolist(), strict=True)):
@@ -44,68 +46,74 @@ class Core:
             first_query += queries
             first_key += keys
 
-    def of_heads(self, x, rows, heads):
-        """(rows, H) -> the view (heads, rows, D) of some heads"""
-        x = x[rows]
-        return x.reshape(len(x), self.heads, self.D).transpose(1, 0, 2)[heads]
+    def by_head(self, x):
+        """(rows, H) -> the view (A, rows, D)"""
+        return x.reshape(len(x), self.heads, -1).transpose(1, 0, 2)
 
     def each(self, function):
         """Call function(sequence, queries, keys, heads) for all work, on all cores."""
         share(lambda number: function(*self.work[number]), len(self.work))
 
-    def transposed(self, x):
-        """(g, n, D) -> a copy (g, D, n): products run faster with it"""
-        copy = empty((x.shape[0], x.shape[2], x.shape[1]), x.dtype)
-        copy[...] = x.swapaxes(-1, -2)
-        return copy
+    def transposed(self, x, factor=1.0):
+        """(g, n, D) -> a copy (g, D, n), times a factor: products run faster with it"""
+        g, n, D = x.shape
+        return np.multiply(x.swapaxes(-1, -2), factor, out=empty((g, D, n), x.dtype))
 
-    def query_blocks(self, queries, keys):
-        """Slices of a sequence's queries, counted from its first, whose scores fit into a block."""
-        step = max(1, BLOCK // keys)
-        return [slice(start, min(start + step, queries)) for start in range(0, queries, step)]
+    def query_blocks(self, rows, columns):
+        """Slices of a sequence's query rows whose scores fit into a block, and the same counted from the first."""
+        queries = rows.stop - rows.start
+        step = max(1, BLOCK // (columns.stop - columns.start))
+        for start in range(0, queries, step):
+            stop = min(start + step, queries)
+            yield slice(rows.start + start, rows.start + stop), slice(start, stop)
 
-    def exponentials(self, b, query, key, key_transposed, queries):
-        """exp of the scaled scores of some queries (g, q, D), shifted where they are large: (g, q, n); and its sums."""
-        scores = empty((len(query), query.shape[1], key.shape[1]), query.dtype)
-        small_products(query, key_transposed, scores)
+    def probabilities(self, b, query, scaled_keys, inside):
+        """softmax of the scores of some queries, (g, q, D) with scaled_keys (g, D, n) -> (g, q, n)"""
+        n = scaled_keys.shape[-1]
+        scores = empty((*query.shape[:2], n), self.dtype)
+        small_products(query, scaled_keys, scores)
         mask = None
         if self.mask is not None:
-            mask = self.mask[b] if self.mask.shape[1] == 1 else self.mask[b, queries]
-            mask = mask[:, : key.shape[1]]
-        largest = math.sqrt(np.vecdot(query, query).max()) * math.sqrt(np.vecdot(key, key).max())
-        if not largest <= SAFE:  # |q·k| <= |q||k|
+            mask = self.mask[b] if self.mask.shape[1] == 1 else self.mask[b, inside]
+            mask = mask[:, :n]
+        if not (scores.max() <= SAFE and scores.min() >= -SAFE):
             if mask is not None:
-                np.copyto(scores, np.finfo(scores.dtype).min, where=~mask)
+                np.copyto(scores, np.finfo(self.dtype).min, where=~mask)
             scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         if mask is not None:
             scores *= mask
-        total = row_sums(scores, np.ones(scores.shape[-1], scores.dtype))
-        total += total == 0
-        return scores, total
+        total = self.sums(scores)
+        if mask is not None:
+            total += total == 0
+        scores *= np.divide(1.0, total, out=total)[..., None]
+        return scores
 
-    def dropped(self, b, heads, queries, keys):
+    def sums(self, scores):
+        """Σ over the keys, (g, q, n) -> (g, q)"""
+        _, q, n = scores.shape
+        return np.matmul(scores, self.ones[:n]) if q * n <= ONE_THREAD_VECTOR else np.vecdot(scores, self.ones[:n])
+
+    def dropped(self, b, heads, inside, columns):
         """The keep-mask of this work's probabilities, (g, q, n)"""
-        return self.keep[b, heads, queries, :keys]
+        return self.keep[b, heads, inside, : columns.stop - columns.start]
 
 
 @kernel("packed_attention", backend="numpy", dtypes=FLOATS)
 def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0):
     core = Core(query, key, value, query_lengths, lengths, heads, mask, keep, p)
     y = empty(query.shape, query.dtype) if query_lengths.all() and lengths.all() else np.zeros_like(query)
+    results = core.by_head(y)
 
     def work(b, rows, columns, some):
-        k, v = core.of_heads(key, columns, some), core.of_heads(value, columns, some)
-        q = core.of_heads(query, rows, some) * core.scale
-        k_transposed = core.transposed(k)
-        result = core.of_heads(y, rows, some)
-        for queries in core.query_blocks(q.shape[1], k.shape[1]):
-            weights, total = core.exponentials(b, q[:, queries], k, k_transposed, queries)
+        scaled_keys, values = core.transposed(core.key[some, columns], core.scale), core.value[some, columns]
+        for places, inside in core.query_blocks(rows, columns):
+            weights = core.probabilities(b, core.query[some, places], scaled_keys, inside)
             if keep is not None:
-                weights *= core.dropped(b, some, queries, k.shape[1])
-            small_products(weights, v, result[:, queries])
-            np.divide(core.kept, total, out=total)
-            result[:, queries] *= total[..., None]
+                weights *= core.dropped(b, some, inside, columns)
+            small_products(weights, values, results[some, places])
+            if keep is not None:
+                results[some, places] *= core.kept
 
     core.each(work)
     return y
@@ -117,39 +125,35 @@ def packed_attention_backward(
 ):
     core = Core(query, key, value, query_lengths, lengths, heads, mask, keep, p)
     if out is None:
-        out = [empty(x.shape, x.dtype) for x in (query, key, value)]
-    dquery, dkey, dvalue = out
+        out = tuple(empty(x.shape, x.dtype) for x in (query, key, value))
     if not (query_lengths.all() and lengths.all()):
         for gradient in out:
             gradient[...] = 0
+    dy, dquery, dkey, dvalue = (core.by_head(x) for x in (dy, *out))
 
     def work(b, rows, columns, some):
-        k, v = core.of_heads(key, columns, some), core.of_heads(value, columns, some)
-        q = core.of_heads(query, rows, some) * core.scale
-        g = core.of_heads(dy, rows, some) * core.kept
-        k_transposed, v_transposed = core.transposed(k), core.transposed(v)
-        dq, dk, dv = (
-            core.of_heads(gradient, place, some)
-            for gradient, place in ((dquery, rows), (dkey, columns), (dvalue, columns))
-        )
-        for queries in core.query_blocks(q.shape[1], k.shape[1]):
-            probabilities, total = core.exponentials(b, q[:, queries], k, k_transposed, queries)
-            probabilities *= np.divide(1.0, total, out=total)[..., None]
-            slopes, kept = empty(probabilities.shape, dy.dtype), probabilities
-            small_products(g[:, queries], v_transposed, slopes)  # of the probabilities after dropout, over 1 - p
+        keys, scaled_keys = core.key[some, columns], core.transposed(core.key[some, columns], core.scale)
+        scaled_values = core.transposed(core.value[some, columns], core.scale)
+        for places, inside in core.query_blocks(rows, columns):
+            first = inside.start == 0
+            queries, g = core.query[some, places], dy[some, places]
+            probabilities = core.probabilities(b, queries, scaled_keys, inside)
+            slopes, kept = empty(probabilities.shape, core.dtype), probabilities
             if keep is not None:
-                mask = core.dropped(b, some, queries, k.shape[1])
+                g = g * core.kept
+                mask = core.dropped(b, some, inside, columns)
+                kept = np.multiply(probabilities, mask, out=empty(probabilities.shape, core.dtype))
+            small_products(g, scaled_values, slopes)  # of the probabilities after dropout, times the scale
+            if keep is not None:
                 slopes *= mask
-                kept = np.multiply(probabilities, mask, out=empty(slopes.shape, dy.dtype))
-            add_products(kept.swapaxes(-1, -2), g[:, queries], dv, queries.start == 0)
+            add_products(kept.swapaxes(-1, -2), g, dvalue[some, columns], first)
             slopes -= np.vecdot(slopes, probabilities)[..., None]
             slopes *= probabilities
-            small_products(slopes, k, dq[:, queries])
-            dq[:, queries] *= core.scale
-            add_products(slopes.swapaxes(-1, -2), q[:, queries], dk, queries.start == 0)
+            small_products(slopes, keys, dquery[some, places])
+            add_products(slopes.swapaxes(-1, -2), queries, dkey[some, columns], first)
 
     core.each(work)
-    return dquery, dkey, dvalue
+    return out
 
 
 def add_products(a, b, out, first):
