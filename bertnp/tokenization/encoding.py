@@ -63,7 +63,10 @@ class Encoding:
         self.parts = parts
 
     def __len__(self):
-        return sum(part.stop - part.start for part in self.parts)
+        length = 0
+        for part in self.parts:
+            length += part.stop - part.start
+        return length
 
     def padded(self, length, side, token, identity, type_id):
         """This encoding filled up to `length` tokens, and its overflowing windows too."""

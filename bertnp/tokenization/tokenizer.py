@@ -778,8 +778,9 @@ def _rows(text, text_pair, is_split_into_words):
 
     wanted = "a list of words" if is_split_into_words else "a str"
 
-    def checked(value, what):
+    def checked(value, what, *places):
         if not is_text(value):
+            what += "".join(f"[{place}]" for place in places)
             raise TypeError(f"{what} must be {wanted}, not {type(value).__name__}: {value!r:.60}")
         return value
 
@@ -793,13 +794,13 @@ def _rows(text, text_pair, is_split_into_words):
             count = f"{len(text_pair)} texts" if isinstance(text_pair, (list, tuple)) else repr(text_pair)[:60]
             raise ValueError(f"text_pair must be a list as long as text, {len(text)}, and is {count}")
         pairs = zip(text, text_pair, strict=True)
-        return [(checked(a, f"text[{i}]"), checked(b, f"text_pair[{i}]")) for i, (a, b) in enumerate(pairs)], True
+        return [(checked(a, "text", i), checked(b, "text_pair", i)) for i, (a, b) in enumerate(pairs)], True
     rows = []
     for number, row in enumerate(text):
         if isinstance(row, (list, tuple)) and len(row) == 2 and not is_text(row):
-            rows.append((checked(row[0], f"text[{number}][0]"), checked(row[1], f"text[{number}][1]")))
+            rows.append((checked(row[0], "text", number, 0), checked(row[1], "text", number, 1)))
         else:
-            rows.append((checked(row, f"text[{number}]"), None))
+            rows.append((checked(row, "text", number), None))
     return rows, True
 
 

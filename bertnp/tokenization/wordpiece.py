@@ -1,5 +1,6 @@
 """Words to word pieces: greedy, longest piece first."""
 
+from itertools import accumulate
 from typing import NamedTuple
 
 
@@ -20,7 +21,10 @@ class WordPiece:
 
     def __init__(self, vocabulary, unknown_token="[UNK]", longest_word=100):
         self.vocabulary = vocabulary
+        self.continuations = {token[2:]: identity for token, identity in vocabulary.items() if token.startswith("##")}
+        self.tokens = {identity: token for token, identity in vocabulary.items()}
         self.unknown_token = unknown_token
+        self.unknown = (vocabulary[unknown_token],)
         self.longest_word = longest_word
         self.longest_piece = max(len(token.removeprefix("##")) for token in vocabulary)
         self.known_words = Remembered(self.cut)
@@ -30,31 +34,29 @@ class WordPiece:
         """Pieces of one word, looked up when the word was met before."""
         return self.known_words[word]
 
-    def cut(self, word):
-        """Pieces of one word."""
-        if len(word) > self.longest_word:
-            return self._unknown(word)
-        ids, tokens, ends = [], [], []
-        start = 0
-        while start < len(word):
-            for end in range(min(len(word), start + self.longest_piece), start, -1):
-                token = word[start:end] if start == 0 else "##" + word[start:end]
-                if token in self.vocabulary:
-                    break
-            else:
-                return self._unknown(word)
-            ids.append(self.vocabulary[token])
-            tokens.append(token)
-            ends.append(end)
-            start = end
-        return Pieces(tuple(ids), tuple(tokens), tuple(ends))
-
     def ids(self, word):
         """The ids of one word's pieces."""
-        return self.cut(word).ids
+        if len(word) > self.longest_word:
+            return self.unknown
+        ids, start, known = [], 0, self.vocabulary
+        while start < len(word):
+            end = min(len(word), start + self.longest_piece)
+            while word[start:end] not in known:
+                end -= 1
+                if end == start:
+                    return self.unknown
+            ids.append(known[word[start:end]])
+            start, known = end, self.continuations
+        return tuple(ids)
 
-    def _unknown(self, word):
-        return Pieces((self.vocabulary[self.unknown_token],), (self.unknown_token,), (len(word),))
+    def cut(self, word):
+        """Pieces of one word."""
+        ids = self.ids(word)
+        tokens = tuple(self.tokens[identity] for identity in ids)
+        if ids == self.unknown:
+            return Pieces(ids, tokens, (len(word),))
+        lengths = [len(token) - (2 if number else 0) for number, token in enumerate(tokens)]  # without "##"
+        return Pieces(ids, tokens, tuple(accumulate(lengths)))
 
 
 class Remembered(dict):
