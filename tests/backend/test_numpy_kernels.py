@@ -6,8 +6,8 @@ from formula_cases import CASES, FORWARD_ONLY, Case, as_tuple, cases_of
 from gradients import assert_close, read_only, strided
 
 import bertnp.functional as F
-from bertnp.backend import FORMULAS, gelu_polynomial, get_backend, numpy_kernels, threads
-from bertnp.backend.numpy_kernels import activations, attention_heads
+from bertnp.backend import FORMULAS, gelu_polynomial, get_backend, threads
+from bertnp.backend.numpy_kernels import activations, attention_heads, blocks
 
 KERNELS = {(name, dtype) for name, f in FORMULAS.items() for dtype in f.kernels.get("numpy", (0, ()))[1]}
 TOLERANCE = {"float32": 3e-6, "float64": 1e-13}
@@ -37,7 +37,7 @@ def _large_cases():
         yield case("residual_norm", f"{rows} rows", wrt, sums)
         sums |= {"keep": rng.random((rows, 130)) >= 0.25, "p": 0.25}
         yield case("residual_norm", f"{rows} rows with dropout", wrt, sums)
-    for shape in ((numpy_kernels.BLOCK * 2 + 13,), (2, 3, 4097), (3, 0, 2)):
+    for shape in ((blocks.BLOCK * 2 + 13,), (2, 3, 4097), (3, 0, 2)):
         yield case("gelu", str(shape), "x", {"x": normal(*shape, scale=4.0)})
         yield case("dropout", str(shape), "x", {"x": normal(*shape), "keep": rng.random(shape) >= 0.25, "p": 0.25})
     for lengths in ([5, 1, 40, 260], [128, 128], [1]):
@@ -72,7 +72,7 @@ def _large_cases():
     index = rng.permutation(900)[:500]
     yield case("gather_rows", "many", "x", {"x": normal(900, 70), "index": index})
     yield case("scatter_rows", "many", "x", {"x": normal(500, 70), "index": index, "n": 900})
-    n = 2 * numpy_kernels.BLOCK + 77
+    n = 2 * blocks.BLOCK + 77
     state = {"parameter": normal(n), "gradient": normal(n), "mean": normal(n) * 0.1, "variance": rng.random(n)}
     rates = {"step": 3, "lr": 0.01, "betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.05, "scale": 0.4}
     yield case("adamw", "many", "", {**state, **rates})
@@ -87,6 +87,17 @@ EVERY = [
     for dtype in ("float32", "float64")
     if (case.formula, dtype) in KERNELS or (f"{case.formula}_backward", dtype) in KERNELS
 ]
+BLOCK, WORTH_SHARING = 1 << 13, 1 << 12  # so that cases of some thousand elements make several blocks
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(request, monkeypatch):
+    """Large cases are large beside these blocks; the formulas' own cases fit into one of the usual size."""
+    if "case" in request.fixturenames and request.getfixturevalue("case") in LARGE:
+        monkeypatch.setattr(blocks, "BLOCK", BLOCK)
+        monkeypatch.setattr(blocks, "WORTH_SHARING", WORTH_SHARING)
+
+
 by_case = pytest.mark.parametrize("case, dtype", EVERY, ids=str)
 
 

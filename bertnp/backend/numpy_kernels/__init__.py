@@ -19,6 +19,3 @@ from bertnp.backend.numpy_kernels import (  # noqa: F401
     optimization,
     regularization,
 )
-from bertnp.backend.numpy_kernels.blocks import BLOCK
-
-__all__ = ["BLOCK"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from bertnp.backend.buffers import empty
 from bertnp.backend.formula import kernel
-from bertnp.backend.numpy_kernels.blocks import BLOCK, FLOATS
+from bertnp.backend.numpy_kernels.blocks import FLOATS, block_count, rows_of_block
 from bertnp.backend.threads import share
 
 ONE_THREAD = 1 << 18  # multiply-adds: BLAS does a product of this size on the calling thread
@@ -38,7 +38,7 @@ class Core:
         first_query = first_key = 0
         for b, (queries, keys) in enumerate(zip(query_lengths.tolist(), lengths.tolist(), strict=True)):
             if queries and keys:
-                together = max(1, min(heads, BLOCK // (queries * keys)))
+                together = -(-heads // min(heads, block_count(heads, queries * keys)))
                 for head in range(0, heads, together):
                     rows = slice(first_query, first_query + queries)
                     columns = slice(first_key, first_key + keys)
@@ -62,7 +62,7 @@ class Core:
     def query_blocks(self, rows, columns):
         """Slices of a sequence's query rows whose scores fit into a block, and the same counted from the first."""
         queries = rows.stop - rows.start
-        step = max(1, BLOCK // (columns.stop - columns.start))
+        step = rows_of_block(columns.stop - columns.start)
         for start in range(0, queries, step):
             stop = min(start + step, queries)
             yield slice(rows.start + start, rows.start + stop), slice(start, stop)

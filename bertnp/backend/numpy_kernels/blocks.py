@@ -5,26 +5,32 @@ import numpy as np
 from bertnp.backend.buffers import empty
 from bertnp.backend.threads import share
 
-BLOCK = 1 << 15  # elements: 128 KiB of float32, so that a block and its scratch fit into a core's cache
+BLOCK = 1 << 17  # elements: half a megabyte of float32, so that a block and its scratch fit into a core's second cache
+WORTH_SHARING = 1 << 16  # elements: waking another thread takes as long as working on fewer alone
 FLOATS = ("float32", "float64")
 
 
 def for_blocks(function, rows, width):
     """Call function(number of the block, slice of its rows) for `rows` rows of `width` elements, on all cores."""
-    step = rows_of_block(width)
+    count = block_count(rows, width)
 
     def work(number):
-        function(number, slice(number * step, min((number + 1) * step, rows)))
+        function(number, slice(number * rows // count, (number + 1) * rows // count))
 
-    share(work, block_count(rows, width))
-
-
-def rows_of_block(width):
-    return max(1, BLOCK // max(width, 1))
+    share(work, count)
 
 
 def block_count(rows, width):
-    return -(-rows // rows_of_block(width))
+    """How many blocks: one if the array is small, else an even number of equal ones, however many threads there are."""
+    size = rows * width
+    if size <= WORTH_SHARING:
+        return min(rows, 1)
+    return min(rows, 2 * -(-size // (2 * BLOCK)))
+
+
+def rows_of_block(width):
+    """How many rows of `width` elements make a block."""
+    return max(1, BLOCK // max(width, 1))
 
 
 def elementwise(function, shape, dtype, *inputs):
