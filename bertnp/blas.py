@@ -1,4 +1,4 @@
-"""Which kernels OpenBLAS, NumPy's library for matrix products, runs on this processor.
+"""How OpenBLAS, NumPy's library for matrix products, runs on this processor.
 
 OpenBLAS looks at the processor once, when NumPy is loaded. One that it doesn't know gets its AVX2 kernels ("Haswell"),
 even if it has AVX-512: large products then take about twice as long (on a recent AMD processor 213 against 395
@@ -10,7 +10,11 @@ kernels are called SkylakeX:
   document. That is done only where no other thread runs, looked at afterwards (name, result and speed of a product),
   and undone if anything is amiss. Where it can't be done, a warning says how to get there.
 
-A user's own OPENBLAS_CORETYPE is never touched. BERTNP_BLAS=off turns all of this off.
+OpenBLAS's threads go on running for some 30 ms after a product, waiting for the next, and keep the cores from what is
+done between products. So, if NumPy is not loaded yet, OPENBLAS_THREAD_TIMEOUT is set, too: they wait a quarter of a
+millisecond.
+
+A user's own OPENBLAS_CORETYPE or OPENBLAS_THREAD_TIMEOUT is never touched. BERTNP_BLAS=off turns all of this off.
 
 This module must not import NumPy.
 """
@@ -28,14 +32,19 @@ from pathlib import Path
 
 VARIABLE = "OPENBLAS_CORETYPE"
 BETTER = "SkylakeX"
+TIMEOUT, SHORT = "OPENBLAS_THREAD_TIMEOUT", "19"  # 2 ** 19 ticks of the processor's clock
 WORSE = ("haswell", "zen", "sandybridge", "nehalem", "prescott", "core2", "generic")
 FLAGS = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}  # what the SkylakeX kernels need
 SIZE = 384  # of the product that is timed
 
 
+def off():
+    return os.environ.get("BERTNP_BLAS", "").lower() == "off"
+
+
 def wanted():
-    """Whether the choice is ours: not turned off, not the user's, and a processor with AVX-512."""
-    if os.environ.get("BERTNP_BLAS", "").lower() == "off" or os.environ.get(VARIABLE):
+    """Whether the choice of kernels is ours: not turned off, not the user's, and a processor with AVX-512."""
+    if off() or os.environ.get(VARIABLE):
         return False
     return sys.platform == "linux" and platform.machine() == "x86_64" and FLAGS <= processor_flags()
 
@@ -63,8 +72,11 @@ def library_file():
 
 
 def before_numpy():
-    """Choose the kernels for a NumPy that is not loaded yet."""
-    if "numpy" not in sys.modules and wanted() and library_file():
+    """Settings for a NumPy that is not loaded yet."""
+    if "numpy" in sys.modules or off() or not library_file():
+        return
+    os.environ.setdefault(TIMEOUT, SHORT)
+    if wanted():
         os.environ[VARIABLE] = BETTER
 
 
@@ -83,6 +95,12 @@ def after_numpy():
         "no more of this)",
         stacklevel=3,
     )
+
+
+def without_choices(environment):
+    """A process's environment without what was chosen here, for a child that is to choose for itself."""
+    chosen = {VARIABLE: BETTER, TIMEOUT: SHORT}
+    return {name: value for name, value in environment.items() if chosen.get(name) != value}
 
 
 def kernels():

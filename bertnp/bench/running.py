@@ -145,12 +145,10 @@ class Runner:
 
 def environment(threads):
     """What a process of any side finds around it: so many threads, no downloads, no choice of kernels by its parent."""
-    variables = dict(os.environ)
+    variables = blas.without_choices(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         variables[name] = str(threads)
     variables |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"}
-    if variables.get(blas.VARIABLE) == blas.BETTER:  # set when this process imported bertnp: each chooses for itself
-        del variables[blas.VARIABLE]
     paths = [str(Path(__file__).parents[2]), variables.get("PYTHONPATH")]  # this very bertnp, wherever we are
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     return variables

@@ -16,7 +16,8 @@ able = pytest.mark.skipif(
 
 def python(code, **environment):
     """What a program prints, and its warnings, without this process's own settings."""
-    clean = {name: value for name, value in os.environ.items() if name not in (blas.VARIABLE, "BERTNP_BLAS")}
+    own = (blas.VARIABLE, blas.TIMEOUT, "BERTNP_BLAS")
+    clean = {name: value for name, value in os.environ.items() if name not in own}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**clean, **environment}, capture_output=True, text=True, encoding="utf-8",
         check=False,
@@ -82,6 +83,22 @@ def test_it_can_be_turned_off():
     code = "import bertnp, os; print(os.environ.get('OPENBLAS_CORETYPE'))"
     assert python(code, BERTNP_BLAS="off")[0] == "None"
     assert python(FALLEN_BACK + LOOK, BERTNP_BLAS="off", OPENBLAS_CORETYPE="Haswell") == ("Haswell", "")
+
+
+@pytest.mark.skipif(blas.library_file() is None, reason="needs NumPy's own OpenBLAS")
+def test_threads_that_wait_for_a_product_give_way_soon():
+    code = "import bertnp, os; print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'))"
+    assert python(code)[0] == blas.SHORT
+    assert python(code, OPENBLAS_THREAD_TIMEOUT="26")[0] == "26"
+    assert python(code, BERTNP_BLAS="off")[0] == "None"
+    assert python("import numpy; " + code)[0] == "None"
+
+
+def test_a_child_process_chooses_for_itself():
+    chosen = {blas.VARIABLE: blas.BETTER, blas.TIMEOUT: blas.SHORT}
+    assert blas.without_choices({**chosen, "HOME": "/"}) == {"HOME": "/"}
+    of_user = {blas.VARIABLE: "Haswell", blas.TIMEOUT: "26"}
+    assert blas.without_choices(of_user) == of_user
 
 
 def test_other_processors_and_systems_are_left_alone(monkeypatch, tmp_path):
