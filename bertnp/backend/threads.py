@@ -93,13 +93,22 @@ class Threads:
 _threads = Threads()
 
 
-def share(function, count):
+SHORT = 1 << 14  # elements: NumPy is done with fewer before another thread has got the interpreter's lock
+
+
+def share(function, count, size=None):
     """Call function(0), …, function(count - 1), on all cores and in any order; returns when all are done.
+
+    size: elements that one call works on, roughly; calls on few are made one after the other, in the calling thread.
 
     The calling thread works too, so that calls from several threads, or from inside `function`, never wait for a
     helper that is busy. An error in one call is raised here, after the others.
     """
-    _threads.share(function, count)
+    if size is not None and size < SHORT:
+        for number in range(count):
+            function(number)
+    else:
+        _threads.share(function, count)
 
 
 def get_threads():

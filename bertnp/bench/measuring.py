@@ -15,10 +15,11 @@ except ImportError:  # Windows
     resource = None
 
 
-def serve(prepare):
+def serve(prepare, afterwards=dict):
     """Read a request (JSON, from standard input), measure it, and write the answer to the file it names.
 
-    prepare(request) gives a function to be timed and a dictionary of further facts to answer with.
+    prepare(request) gives a function to be timed and a dictionary of further facts to answer with; afterwards() gives
+    what is to be known of the machine at that very time.
     """
     request = json.load(sys.stdin)
     run, facts = prepare(request)
@@ -26,6 +27,8 @@ def serve(prepare):
     if run is not None:
         answer["seconds"] = timed(run, request["warm_up"], request["least"], request["time"])
     answer["peak_bytes"] = peak_memory()
+    if run is not None:
+        answer |= afterwards()
     with open(request["answer"], "w", encoding="utf-8") as file:
         json.dump(answer, file)
 

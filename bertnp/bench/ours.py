@@ -60,10 +60,10 @@ def training_growth(request):
     return growth(request["seconds"])
 
 
-def matrix_facts():
+def matrix_facts(seconds=1.0):
     from bertnp.bench.machine import matrix_peak
 
-    return {"matrix_peak": matrix_peak(), **facts()}
+    return {"matrix_peak": matrix_peak(seconds), **facts()}
 
 
 def load_batches(path):
@@ -158,4 +158,4 @@ def facts():
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve(prepare, lambda: matrix_facts(0.6))

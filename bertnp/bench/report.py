@@ -16,7 +16,7 @@ def machine_lines(record):
     return lines
 
 
-def case_lines(case, peak=None):
+def case_lines(case):
     """One case as lines: a title, then one line a side."""
     lines = [case["title"] + (f" [text: {case['text']}]" if case.get("text") else "")]
     for side, found in case["sides"].items():
@@ -31,8 +31,7 @@ def case_lines(case, peak=None):
             parts.append(f"x {found['ratio']:5.2f} ({low:.2f}-{high:.2f})".ljust(21))
         if "tokens_per_second" in found:
             parts.append(f"{found['tokens_per_second']:>9,.0f} tokens/s")
-            if peak:
-                parts.append(f"{100 * found['operations_per_second'] / peak:4.0f} % of peak")
+            parts.append(f"{100 * found['share']:4.0f} % of peak")
         if "bytes_per_second" in found:
             parts.append(f"{found['bytes_per_second'] / 1e6:6.2f} MB/s")
         if found.get("peak_bytes"):
@@ -50,7 +49,7 @@ def duration(seconds):
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
 
 
-def memory_and_share_lines(case, record):
+def memory_and_share_lines(case):
     """How peak memory and the share of the matrix peak stand to their goals, where there are any."""
     ours, theirs = case["sides"]["bertnp"], case["sides"].get("torch", {})
     lines = []
@@ -58,7 +57,7 @@ def memory_and_share_lines(case, record):
         ratio, goal = theirs["memory_ratio"], case["memory_goal"]
         lines.append(f"  peak memory, bertnp / PyTorch: {ratio:.2f}, goal {goal:g}: {verdict(ratio <= goal)}")
     if case.get("share_goal"):
-        share, goal = ours["operations_per_second"] / record["matrix_peak"], case["share_goal"]
+        share, goal = ours["share"], case["share_goal"]
         lines.append(f"  share of the peak: {100 * share:.0f} %, goal {100 * goal:g} %: {verdict(share >= goal)}")
     return lines
 

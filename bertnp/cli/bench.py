@@ -2,7 +2,8 @@
 
 Every side (bertnp, its textbook bodies, transformers + PyTorch, ONNX Runtime, tokenizers) does the same work on the
 same weights and batches, in turns, each time in a fresh process. A ratio is the other side's median time over
-bertnp's: above 1, bertnp is faster. Nothing else should run on the machine meanwhile.
+bertnp's in the same round, and the median of the rounds is given: above 1, bertnp is faster. Nothing else should run
+on the machine meanwhile.
 
 Real text is used where BERTNP_DATA and BERTNP_CHECKPOINTS name folders with some, else made-up text of the same shape.
 """
@@ -68,7 +69,7 @@ def run(args):
                 case = quick(case) if args.quick else case
                 found = runner.measure(case, [side for side in case.sides if side in against])
                 record["cases"].append(found)
-                show(report.case_lines(found, record["matrix_peak"]) + report.memory_and_share_lines(found, record))
+                show(report.case_lines(found) + report.memory_and_share_lines(found))
         if "cold-start" in chosen:
             from bertnp.bench.cold_start import measure_cold_start
 

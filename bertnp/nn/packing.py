@@ -97,7 +97,7 @@ class Packing:
                 start, length = int(self.starts[b]), int(self.lengths[b])
                 keep[start : start + length] = self._draw(dropout, b, (length, width))
 
-            share(one, self.B)
+            share(one, self.B, keep.size // self.B)
             return keep
 
         return draw
@@ -120,7 +120,7 @@ class Packing:
                 n = int(self.lengths[b])
                 keep[b, :, :n, :n] = self._draw(dropout, b, (heads, n, n))
 
-            share(one, self.B)
+            share(one, self.B, heads * (self.T // self.B) ** 2)
             return keep
 
         return draw

@@ -38,7 +38,7 @@ def test_both_bodies(runner, name):
     assert textbook["difference"] < 1e-5
     assert ours["tokens_per_second"] == pytest.approx(found["tokens"] / ours["seconds"])
     assert 5e6 < ours["peak_bytes"] < 1e9 and ours["versions"]["bertnp"]
-    lines = case_lines(found, peak=1e11)
+    lines = case_lines(found)
     assert len(lines) == 3 and "tokens/s" in lines[1] and "x " in lines[2] and "% of peak" in lines[1]
 
 
@@ -72,6 +72,23 @@ def test_what_can_not_be_measured_is_said(runner, monkeypatch):
     assert case_lines(found)[2].endswith("not installed: no_such_package")
     with pytest.raises(ChildProcessError, match="ours: ValueError: .*hidden_size"):
         runner.measure(Case("broken", "", "inference", {**TINY, "hidden_size": 15}, 1, 8), [])
+
+
+def test_ratios_and_shares_are_those_of_a_round():
+    """The second round finds the machine half as fast, the third has it twice as fast for one side only."""
+
+    def run(seconds, peak=None):
+        return {"seconds": [seconds] * 3, "peak_bytes": 1, "versions": {}, "blas": {}, "check": [1.0],
+                "matrix_peak": peak}  # fmt: skip
+
+    found = {
+        "bertnp": {"runs": [run(1.0, 40), run(2.0, 20), run(0.5, 40)]},
+        "torch": {"runs": [run(3.0), run(6.0), run(3.0)]},
+    }
+    sides = running.summarise(found, {"threads": 1, "tokens": 5, "operations": 30})
+    assert sides["torch"]["ratio"] == 3.0 and sides["torch"]["ratio_range"] == [3.0, 6.0]
+    assert sides["bertnp"]["share"] == 0.75 and sides["torch"]["share"] == 0.25
+    assert sides["bertnp"]["seconds"] == 1.0
 
 
 def test_differing_results_are_shown(runner):

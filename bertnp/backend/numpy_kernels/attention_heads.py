@@ -35,6 +35,7 @@ class Core:
         self.scale = 1.0 / math.sqrt(query.shape[1] // heads)
         self.ones = np.ones(int(lengths.max(initial=1)), query.dtype)
         self.work = []  # (sequence, its queries, its keys, some heads): what one thread does at a time
+        self.scores = int(query_lengths @ lengths) * heads
         first_query = first_key = 0
         for b, (queries, keys) in enumerate(zip(query_lengths.tolist(), lengths.tolist(), strict=True)):
             if queries and keys:
@@ -52,7 +53,7 @@ class Core:
 
     def each(self, function):
         """Call function(sequence, queries, keys, heads) for all work, on all cores."""
-        share(lambda number: function(*self.work[number]), len(self.work))
+        share(lambda number: function(*self.work[number]), len(self.work), self.scores // max(len(self.work), 1))
 
     def transposed(self, x, factor=1.0):
         """(g, n, D) -> a copy (g, D, n), times a factor: products run faster with it"""
