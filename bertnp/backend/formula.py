@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 from bertnp.backend.arrays import backend_of, is_array
 
+type_name = functools.cache(lambda dtype: dtype.name)  # NumPy puts the name together each time it is asked for
+
 FORMULAS = {}  # name -> Formula, every formula of the library
 _plain = ContextVar("plain_formulas", default=False)
 
@@ -44,7 +46,7 @@ class Formula:
             return None
         function, dtypes = self.kernels[backend.name]
         for value in (*args, *kwargs.values()):
-            if is_array(value) and value.dtype.kind in "fc" and value.dtype.name not in dtypes:
+            if is_array(value) and value.dtype.kind in "fc" and type_name(value.dtype) not in dtypes:
                 return None
         return function
 

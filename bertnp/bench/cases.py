@@ -52,7 +52,7 @@ INFERENCE_SIDES = (TORCH, COMPILED, ONNX, TEXTBOOK)
 CASES = (
     Case("training-step", "BERT-base training step, 8 × 128 tokens: masked words and next sentence, dropout, AdamW, "
          "clipping", "pretraining", BASE, 8, 128, sides=TRAINING_SIDES, goals={TORCH: 2.7}, memory=0.65, share=0.75),
-    Case("fine-tuning", "MiniLM-L6 fine-tuning, batches of 32 sentences", "fine-tuning", MINILM, 32, None, 16,
+    Case("fine-tuning", "MiniLM-L6 fine-tuning, batches of 32 sentences", "fine-tuning", MINILM, 32, None, 8,
          sides=(TORCH, TEXTBOOK), goals={TORCH: 4.0}),
     Case("pretraining", "Pre-training a small BERT (L = 4, H = 256), 32 × 128 tokens", "pretraining", SMALL, 32, 128, 2,
          sides=TRAINING_SIDES, goals={TORCH: 2.5}),

@@ -1,5 +1,6 @@
 """BertModel: what it returns, padding taken out, dropout, flat buffers, sizes, and what it refuses."""
 
+import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -440,9 +441,14 @@ def test_published_numbers_of_parameters(head, config, expected, monkeypatch):
 # threads
 
 
-def test_threads_share_a_model():
-    model = make_model(dtype=np.float32)
-    batches = [padded(ragged(*lengths), 10) for lengths in ((3, 9), (10,), (1, 2, 5), (7, 7)) for _ in range(6)]
+LARGE = {"hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 400, "max_position_embeddings": 128}
+
+
+@pytest.mark.parametrize("sizes, longer", [({}, 1), (LARGE, 12)], ids=["small", "in memory that is used again"])
+def test_threads_share_a_model(sizes, longer):
+    model = make_model(dtype=np.float32, **sizes)
+    shapes = ((3, 9), (10,), (1, 2, 5), (7, 7))
+    batches = [padded(ragged(*np.multiply(lengths, longer)), 10 * longer) for lengths in shapes for _ in range(6)]
 
     def work(inputs):
         with bertnp.inference():
@@ -455,6 +461,23 @@ def test_threads_share_a_model():
         assert np.array_equal(one.last_hidden_state, other.last_hidden_state)
         assert np.array_equal(one.pooler_output, other.pooler_output)
         assert all(np.array_equal(a, b) for a, b in zip(one.attentions, other.attentions, strict=True))
+
+
+@pytest.mark.parametrize("inside", [bertnp.inference, contextlib.nullcontext])
+def test_what_a_model_has_given_stays_as_it_is(inside):
+    """Its memory is not used again while somebody holds it, or a part of it."""
+    model = make_model(dtype=np.float32, **LARGE).train()
+    batches = [padded(ragged(90, 100, 20 + b), 100) for b in range(6)]
+    with inside():
+        out = model(**batches[0], output_hidden_states=True, output_attentions=True)
+        held = [out.last_hidden_state[:, 5:], out.pooler_output, *out.hidden_states, *out.attentions]
+        kept = [array.copy() for array in held]
+        del out
+        for batch in batches[1:]:
+            model(**batch, output_hidden_states=True)
+            if not bertnp.nn.is_inference():
+                model.backward(np.ones((3, 100, 192), np.float32))
+    assert all(np.array_equal(one, other) for one, other in zip(held, kept, strict=True))
 
 
 # what it refuses
