@@ -117,7 +117,7 @@ class Runner:
         return request, {"bytes": len(text.encode()), "text": source}
 
     def amount(self, case):
-        warm_up = 0 if case.kind == "tokenizing" else 2
+        warm_up = 0 if case.kind == "tokenizing" else 1
         return {"threads": 1 if case.kind == "tokenizing" else self.threads, "warm_up": warm_up, "least": 3,
                 "time": self.time}  # fmt: skip
 
