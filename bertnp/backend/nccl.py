@@ -3,20 +3,26 @@
 Everything is put on CuPy's current stream behind the kernels that are there, so that the host waits for nothing.
 """
 
+import importlib.util
 import warnings
 
 
 class Nccl:
     """The connection of several processes' GPUs; all of them make one, with the same id, at the same time.
 
-    processes: has rank, size and tell, such as `bertnp.training.processes.Processes`
+    processes: has rank, size, first and tell, such as `bertnp.training.processes.Processes`
+
+    ValueError where NCCL is missing, or can't connect them.
     """
 
     def __init__(self, processes):
         self.nccl = load()
         identity = self.nccl.get_unique_id().hex() if processes.first else None
         identity = bytes.fromhex(processes.tell(identity))
-        self.communicator = self.nccl.NcclCommunicator(processes.size, identity, processes.rank)
+        try:
+            self.communicator = self.nccl.NcclCommunicator(processes.size, identity, processes.rank)
+        except self.nccl.NcclError as error:
+            raise ValueError(f"NCCL can't connect the GPUs ({error}): each process needs one of its own") from error
 
     def add_up(self, array):
         """Replace an array by its sum over all processes."""
@@ -53,7 +59,10 @@ def load():
 
 
 def use_gpu(place):
-    """Compute on the GPU of that number, counted round, from now on."""
+    """Compute on the GPU of that number, counted round, from now on. Where there is none, making a model says so."""
+    if importlib.util.find_spec("cupy") is None:
+        return
     import cupy
 
-    cupy.cuda.Device(place % cupy.cuda.runtime.getDeviceCount()).use()
+    if cupy.is_available():
+        cupy.cuda.Device(place % cupy.cuda.runtime.getDeviceCount()).use()
