@@ -20,7 +20,7 @@ def run_in_all(command, processes):
     except SystemExit:  # argparse ends so after --help, everywhere
         raise
     except Stopped:  # everywhere, too; but the first one still saves and draws
-        processes.wait()
+        processes.part()
         raise
     except KeyboardInterrupt:
         processes.end(130)

@@ -147,6 +147,11 @@ class Processes(OneProcess):
 
         use_gpu(self.place)
 
+    def part(self):
+        """Part from the others, in all processes at the same place: how each ends after that is its own affair."""
+        self.wait()
+        self.mpi.Finalize()
+
     def end(self, code):
         """End all processes at once, with this exit code."""
         sys.stdout.flush()
