@@ -115,17 +115,23 @@ def threads(count):
 
     Small products gain nothing from a second thread, and lose much where other programs want the processor, too.
     """
-    blas = Library.find()
-    if blas is None or None in (get := blas.function("openblas_get_num_threads"),
-                                put := blas.function("openblas_set_num_threads")):  # fmt: skip
-        yield
-        return
-    before = get()
-    put(count)
+    before = set_threads(count)
     try:
         yield
     finally:
-        put(before)
+        if before is not None:
+            set_threads(before)
+
+
+def set_threads(count):
+    """Let OpenBLAS work with so many threads from now on; returns how many they were, None for another library."""
+    blas = Library.find()
+    if blas is None or None in (get := blas.function("openblas_get_num_threads"),
+                                put := blas.function("openblas_set_num_threads")):  # fmt: skip
+        return None
+    before = get()
+    put(count)
+    return before
 
 
 class Library:

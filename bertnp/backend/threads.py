@@ -10,14 +10,19 @@ import queue
 import threading
 
 
-def core_count():
-    """How many threads to use: BERTNP_THREADS, else what BLAS is limited to, else one for each core we may run on."""
+def chosen_count():
+    """How many threads somebody has asked for: BERTNP_THREADS, or what BLAS is limited to; None if nobody has."""
     for name in ("BERTNP_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         if os.environ.get(name, "").isdigit() and int(os.environ[name]) > 0:
             return int(os.environ[name])
+    return None
+
+
+def core_count():
+    """How many threads to use: those asked for, else one for each core we may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return chosen_count() or len(os.sched_getaffinity(0))
+    return chosen_count() or os.cpu_count() or 1
 
 
 class Job:

@@ -21,6 +21,8 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "bench": "measure speed and memory, beside other libraries",
     "gradcheck": "check hand-written gradients, the library's or your own",
 }
+TRAINING = ("pretrain", "finetune")
+TOLD = (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError)  # in one line, without a traceback
 EXAMPLES = """\
 examples:
   bertnp pretrain books/ -o my-bert
@@ -42,7 +44,7 @@ def main(argv=None):
     level = logger.level
     logger.setLevel(logging.ERROR)  # the commands say in their own words what was loaded
     try:
-        code = run(sys.argv[1:] if argv is None else list(argv))
+        code = run_together(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
         return code
     except SystemExit as exit:  # argparse ends so after --help and --version
@@ -53,13 +55,25 @@ def main(argv=None):
         return 0
     except KeyboardInterrupt:
         return 130
-    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+    except TOLD as error:
         if os.environ.get("BERTNP_DEBUG") == "1":
             traceback.print_exc()
         print(f"bertnp: error: {one_line(error)}", file=sys.stderr)
         return 2
     finally:
         logger.setLevel(level)
+
+
+def run_together(argv):
+    """Run a command line, those that train with all the processes that a launcher has started."""
+    if argv and argv[0] in TRAINING:
+        from bertnp.cli.several import run_in_all
+        from bertnp.training.processes import find
+
+        processes = find()
+        if processes.size > 1:
+            return run_in_all(lambda: run(argv), processes)
+    return run(argv)
 
 
 def run(argv):

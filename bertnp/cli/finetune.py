@@ -36,6 +36,7 @@ from bertnp.models.heads import BertForSequenceClassification
 from bertnp.pipelines.checks import check_vocabulary, longest_input
 from bertnp.tokenization import BertTokenizer
 from bertnp.training import Callback, EvaluationLines, ProgressBar, Trainer, confusion_matrix
+from bertnp.training.processes import ALONE, find
 
 EXAMPLES = """\
 examples:
@@ -78,12 +79,15 @@ def add_arguments(parser):
 
 def run(args):
     # Everything that may be wrong with the input comes to light first, before anything is written.
-    output = Path(args.output)
-    check_output(output, args.overwrite or args.resume, resumes=True)
-    task = Task(args)
+    output, processes = Path(args.output), find()
+    if processes.first:
+        check_output(output, args.overwrite or args.resume, resumes=True)
+    if args.device == "cuda":
+        processes.use_own_gpu()
+    task = Task(args, processes)
     model = task.load_model(args.seed)
     trainer = task.trainer(model, args.seed, output if args.seeds is None else output / f"seed-{args.seed}")
-    made = make_writable(output)
+    made = processes.first and make_writable(output)
     try:
         if not args.quiet:
             task.describe(model)
@@ -97,7 +101,8 @@ def run(args):
                     trainer = task.trainer(task.load_model(seed), seed, output / f"seed-{seed}")
                 records.append(task.train(trainer))
                 trainer = model = None  # one model in memory at a time
-            summarise(records, output)
+            if processes.first:
+                summarise(records, output)
     finally:
         if made and not any(output.iterdir()):
             output.rmdir()
@@ -106,8 +111,9 @@ def run(args):
 class Task:
     """What is to be learned: the texts, encoded, with their labels, and how."""
 
-    def __init__(self, args):
+    def __init__(self, args, processes=ALONE):
         self.args = args
+        self.processes = processes
         table = read_table(args.file, **table_options(args))
         self.columns, self.header, self.rows = table.columns, table.header, len(table)
         self.file_hash = file_hash(args.file)
@@ -153,7 +159,8 @@ class Task:
         return Trainer(
             model, self.examples, self.held_out,
             epochs=args.epochs, seed=seed, best_by=args.best_by, patience=args.patience, output=folder, keep=args.keep,
-            tokenizer=self.tokenizer, callbacks=[*bar, Notes(), EvaluationLines(), pictures], **training_options(args),
+            tokenizer=self.tokenizer, callbacks=[*bar, Notes(), EvaluationLines(), pictures],
+            processes=self.processes, **training_options(args),
             settings={
                 "file": str(args.file), "file_sha256": self.file_hash, "columns": self.columns, "eval": args.eval,
                 "pretrained": str(args.model),
@@ -187,7 +194,7 @@ class Task:
 
     def train(self, trainer):
         """Train, say where the best model is, and return the record; one that has finished before stays as it is."""
-        record = finished(trainer.output) if self.args.resume else None
+        record = self.processes.tell(finished(trainer.output) if self.args.resume else None)
         if record:
             trainer.check_same_settings(trainer.output, record["settings"])
             print(f"{trainer.output} has finished already")

@@ -31,6 +31,7 @@ from bertnp.models.heads import BertForMaskedLM, BertForPreTraining
 from bertnp.tokenization import BertTokenizer
 from bertnp.training import Callback, EvaluationLines, ProgressBar, Trainer
 from bertnp.training.callbacks import shown
+from bertnp.training.processes import find
 from bertnp.training.trainer import LOG_FILE, read_log
 
 EXAMPLES = """\
@@ -100,46 +101,61 @@ def add_arguments(parser):
 
 
 def run(args):
-    output = Path(args.output)
-    check_output(output, args.overwrite or args.resume, resumes=True)
-    args = remember(args, output)
-    check_arguments(args)
-    make_writable(output)
-    empty = not any(output.iterdir())
-    remove_leftovers(output)
-    write_text(output / ARGUMENTS_FILE, json.dumps(remembered(args), indent=2) + "\n")
+    output, resume, processes = Path(args.output), args.resume, find()
     say = (lambda *line: None) if args.quiet else (lambda *line: print(*line, flush=True))
-    try:
-        data = Data.prepare(args, output, say)
-    except (ValueError, OSError):
-        if empty:  # what the user can put right shall not end in "the folder is not empty"
-            shutil.rmtree(output)
-        raise
+    data = processes.in_turn(lambda: prepare(args, output, say) if processes.first else prepared(args, output, say))
+    if args.device == "cuda":
+        processes.use_own_gpu()
     model = make_model(args, data.tokenizer)
-    trainer = make_trainer(args, output, model, data)
+    trainer = make_trainer(args, output, model, data, processes)
     describe(model, trainer, say)
-    record = finished(output) if args.resume else None
+    record = processes.tell(finished(output) if resume else None)
     if record:
         trainer.check_same_settings(output, record["settings"])
         print(f"{output} has finished already")
     else:
         try:
-            record = trainer.train(resume=args.resume)
+            record = trainer.train(resume=resume)
         except KeyboardInterrupt:
             tell_interrupted(trainer)
             raise
-        say_examples(data, trainer.model, say)
+        if processes.first:
+            say_examples(data, trainer.model, say)
     best = record["best"]
     scores = ", ".join(f"{shown(name)} {best[name]:.4f}" for name in best if name not in ("epoch", "step"))
     print(f"best    step {best['step']:,}{': ' if scores else ''}{scores}; saved in {output}")
     say(f'next    bertnp fill-mask "..." --model {output}, or bertnp finetune FILE --model {output} -o OTHER')
 
 
+def prepare(args, output, say):
+    """Complete the arguments, make the folder and the data in it."""
+    check_output(output, args.overwrite or args.resume, resumes=True)
+    remember(args, output)
+    check_arguments(args)
+    make_writable(output)
+    empty = not any(output.iterdir())
+    remove_leftovers(output)
+    write_text(output / ARGUMENTS_FILE, json.dumps(remembered(args), indent=2) + "\n")
+    try:
+        return Data.prepare(args, output, say)
+    except (ValueError, OSError):
+        if empty:  # what the user can put right shall not end in "the folder is not empty"
+            shutil.rmtree(output)
+        raise
+
+
+def prepared(args, output, say):
+    """Complete the arguments and open the data, after another process has prepared them."""
+    args.resume, args.overwrite = True, False
+    remember(args, output)
+    return Data.prepare(args, output, say)
+
+
 # what was asked for, now or when the run began
 
 
 def remember(args, output):
-    """The arguments, with those of the run that is resumed and the defaults where none were given."""
+    """Complete the arguments: with those of the run that is resumed, and the defaults where none were given."""
     given = {name: value for name, value in vars(args).items() if name in DEFAULTS and value not in (None, [])}
     for name in PATHS:
         if name in given:
@@ -157,7 +173,6 @@ def remember(args, output):
             raise ValueError(f"can't resume with changed settings: {'; '.join(changed)}")
     for name, default in DEFAULTS.items():
         setattr(args, name, stored.get(name, given.get(name, default)))
-    return args
 
 
 def remembered(args):
@@ -265,14 +280,14 @@ def make_model(args, tokenizer):
     return kind(config, seed=args.seed, dtype=args.precision, device=args.device)
 
 
-def make_trainer(args, output, model, data):
+def make_trainer(args, output, model, data, processes):
     steps = args.steps if args.epochs or args.steps else 10000
     bar = [] if args.quiet else [ProgressBar()]
     return Trainer(
         model, data.train, data.held_out, epochs=args.epochs, steps=steps, seed=args.seed, patience=args.patience,
         evaluate_every=args.evaluate_every, checkpoint_every=args.checkpoint_every, log_every=args.log_every,
         output=output, tokenizer=data.tokenizer, keep=args.keep, callbacks=[*bar, Notes(), EvaluationLines(), Curves()],
-        **training_options(args),
+        processes=processes, **training_options(args),
         settings={"instances_sha256": file_hash(data.folder / "manifest.json"), "masking": args.masking,
                   "whole_word": bool(args.whole_word)},
     )  # fmt: skip

@@ -21,12 +21,14 @@ def batches(order, batch_size):
         yield order[start : start + batch_size]
 
 
-def batches_by_length(lengths, batch_size):
+def batches_by_length(lengths, batch_size, part=slice(None)):
     """Row numbers of one batch after the other, examples of like length together, so that there is little padding.
 
     For evaluation and prediction, where the order plays no part. Examples of one length stay in their order.
+
+    part: which of all the sorted examples
     """
-    return batches(np.argsort(lengths, kind="stable"), batch_size)
+    return batches(np.argsort(lengths, kind="stable")[part], batch_size)
 
 
 LABELS = ("labels", "next_sentence_label")  # the arguments whose losses are added up

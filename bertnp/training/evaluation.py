@@ -8,30 +8,36 @@ from bertnp.backend import to_numpy
 from bertnp.data import batches_by_length, labelled_items
 from bertnp.nn import inference
 from bertnp.training.metrics import metrics_for
+from bertnp.training.processes import ALONE
 from bertnp.training.running import RunningMeans
 
 
-def predict_logits(model, examples, batch_size=64):
+def predict_logits(model, examples, batch_size=64, processes=ALONE):
     """The logits of all examples, in their order, and the mean loss (None without labels). Dropout is off.
 
     Texts of like length go through together, so that little padding is computed.
 
     examples: has lengths (n,) and batch(rows), such as `EncodedTexts`  ->  logits: (n, C) on the host   loss
+    processes: those that share the examples out among them; all get all results
     """
-    logits, losses, items = None, [], []
+    if len(examples) == 0:
+        raise ValueError("there are no examples to predict")
+    logits, total, items = None, None, 0
     with inference():
-        for rows in batches_by_length(examples.lengths, batch_size):
+        for rows in batches_by_length(examples.lengths, batch_size, processes.turns):
             batch = examples.batch(rows)
             out = model(**batch)
             if logits is None:
                 logits = np.zeros((len(examples), *out.logits.shape[1:]), model.dtype)
             logits[rows] = to_numpy(out.logits)
             if out.loss is not None:
-                losses.append(float(out.loss))
-                items.append(labelled_items(batch)["labels"])
-    if logits is None:
-        raise ValueError("there are no examples to predict")
-    return logits, float(np.average(losses, weights=items)) if losses else None
+                count = labelled_items(batch)["labels"]
+                total, items = (total or 0.0) + float(out.loss) * count, items + count
+    shape = processes.tell(None if logits is None else logits.shape)  # the first has one example at least
+    logits = np.zeros(shape, model.dtype) if logits is None else logits
+    processes.add_up(logits)
+    every = processes.sum({"loss": total, "items": items})
+    return logits, None if every["loss"] is None else every["loss"] / max(every["items"], 1)
 
 
 def evaluate(model, examples, metrics=None, batch_size=64):
@@ -46,21 +52,23 @@ def evaluate(model, examples, metrics=None, batch_size=64):
     return {"loss": loss, **metrics(logits, examples.labels)}
 
 
-def evaluate_pretraining(model, examples, batch_size=64):
+def evaluate_pretraining(model, examples, batch_size=64, processes=ALONE):
     """How well a model fills in the masked words of a set and, where it does that too, tells following sentences.
 
     {"loss", "masked_lm_loss", "masked_lm_accuracy", "next_sentence_loss", "next_sentence_accuracy"}, means over all
     labelled words and over all examples. Dropout is off.
 
     model: BertForPreTraining or BertForMaskedLM   examples: such as `PretrainingInstances`
+    processes: those that share the examples out among them; all get all results
     """
     means, accepted = RunningMeans(), set(inspect.signature(model.forward).parameters)
     with inference():
-        for rows in batches_by_length(examples.lengths, batch_size):
+        for rows in batches_by_length(examples.lengths, batch_size, processes.turns):
             batch = {name: values for name, values in examples.batch(rows).items() if name in accepted}
             items, parts = labelled_items(batch), model(**batch).parts
             means.add({
                 name: (float(to_numpy(part.loss)), items[name], int(to_numpy(part.correct())))
                 for name, part in parts.items()
             })  # fmt: skip
+    means.add_up(processes)
     return means.means()

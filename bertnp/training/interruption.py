@@ -5,6 +5,10 @@ import threading
 from contextlib import contextmanager
 
 
+class Stopped(KeyboardInterrupt):
+    """Training has ended after a whole step because somebody asked; where several processes train, in all of them."""
+
+
 class StopRequest:
     """Whether somebody has asked to stop."""
 

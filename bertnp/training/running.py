@@ -30,6 +30,16 @@ class RunningMeans:
         self.tokens += other.tokens
         self.seconds += other.seconds
 
+    def add_up(self, processes):
+        """Add what several processes have added up, each for itself."""
+        fields = ("total", "items", "correct")
+        own = {f"{name} {field}": None for name in PARTS for field in fields}
+        for name, sums in self.parts.items():
+            own |= {f"{name} {field}": value for field, value in zip(fields, sums, strict=True)}
+        every = processes.sum(own)
+        parts = {name: [every[f"{name} {field}"] for field in fields] for name in PARTS}
+        self.parts = {name: sums for name, sums in parts.items() if sums[0] is not None}
+
     def _add(self, name, total, items, correct):
         sums = self.parts.setdefault(name, [0.0, 0, None if correct is None else 0])
         sums[0] += total

@@ -23,8 +23,9 @@ from bertnp.training.checkpoints import (
     write_checkpoint,
 )
 from bertnp.training.evaluation import evaluate_pretraining, predict_logits
-from bertnp.training.interruption import stop_requests
+from bertnp.training.interruption import Stopped, stop_requests
 from bertnp.training.metrics import metric_names, metrics_for
+from bertnp.training.processes import ALONE
 from bertnp.training.running import RunningMeans
 
 METRICS_FILE = "metrics.json"
@@ -70,6 +71,9 @@ class Trainer:
     checkpoint_every: steps between two checkpoints; None: one at each evaluation; 0: none at all
     keep: how many checkpoints stay; 0: those of a finished training are removed
     callbacks: see `bertnp.training.Callback`   settings: more entries for the record's settings
+    processes: those that train together, `bertnp.training.processes.find()`: each makes a Trainer alike, and each takes
+      its share of every batch and of every evaluation. The steps are those of one process. Only the first one writes
+      and calls the callbacks
 
     ValueError or TypeError: an argument that makes no sense. FloatingPointError: the loss is no longer finite.
     """
@@ -103,6 +107,7 @@ class Trainer:
         keep=2,
         callbacks=(),
         settings=None,
+        processes=ALONE,
     ):
         if epochs is not None and steps is not None:
             raise ValueError(f"give either epochs or steps, got epochs={epochs!r} and steps={steps!r}")
@@ -138,7 +143,8 @@ class Trainer:
         self.output = None if output is None else Path(output)
         self.tokenizer = tokenizer
         self.keep = keep
-        self.callbacks = list(callbacks)
+        self.processes = processes
+        self.callbacks = list(callbacks) if processes.first else []
         self.steps_per_epoch = -(-len(train) // batch_size)
         self.total_steps = int(steps or epochs * self.steps_per_epoch)
         self.evaluate_every = evaluate_every or self.steps_per_epoch
@@ -194,6 +200,11 @@ class Trainer:
         """How many epochs are done, a fraction in the middle of one."""
         return epochs_done(self.step, self.steps_per_epoch)
 
+    @property
+    def writes(self):
+        """Whether this process writes into the output folder."""
+        return self.output is not None and self.processes.first
+
     # the loop
 
     def train(self, resume=False):
@@ -205,13 +216,14 @@ class Trainer:
         resume: go on from the newest checkpoint in `output`, if there is one. ValueError if it is one of a training
         with other settings.
 
-        Ctrl-C (or SIGTERM) lets the step end, writes a checkpoint and raises KeyboardInterrupt; a second one stops at
-        once.
+        Ctrl-C (or SIGTERM) lets the step end, writes a checkpoint and raises KeyboardInterrupt (Stopped); a second one
+        stops at once.
         """
         streams = self.model.dropout_streams
         before = streams.hold, streams.first_example
         if resume:
             self.resume()
+        self.begin_together()
         streams.seed, streams.hold = self.seed, True
         self.record["ended"] = "not yet"
         began = False
@@ -223,7 +235,7 @@ class Trainer:
                 with stop_requests(lambda: self._call("stopping")) as request:
                     self.make_steps(request)
             self.record["ended"] = "early stopping" if self.step < self.total_steps else "finished"
-            if self.output is not None and self.keep == 0:
+            if self.writes and self.keep == 0:
                 remove_checkpoints(self.output)
         except BaseException as error:
             self.record["ended"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -252,12 +264,13 @@ class Trainer:
             unread = step
             self.since_log.seconds += time.perf_counter() - began
             self._call("step_end")
+            asked = any(self.processes.gather(request.asked))
             last = self.step == self.total_steps
             log, evaluate, save = (
                 every > 0 and (last or self.step % every == 0)
                 for every in (self.log_every, self.evaluate_every, self.checkpoint_every)
             )
-            if log or evaluate or save or request.asked:
+            if log or evaluate or save or asked:
                 began = time.perf_counter()
                 self.read(*unread)
                 unread = None
@@ -268,10 +281,10 @@ class Trainer:
                 self.report()
                 self.model.train()
             over = self.out_of_patience()
-            if self.checkpoint_every and (save or over or request.asked) and not (last and self.keep == 0):
+            if self.checkpoint_every and (save or over or asked) and not (last and self.keep == 0):
                 self.save_checkpoint()
-            if request.asked and not last:
-                raise KeyboardInterrupt
+            if asked and not last:
+                raise Stopped
             if over:
                 return
 
@@ -288,12 +301,14 @@ class Trainer:
     def train_step(self, rows):
         """One step on the examples of these rows; returns what `read` takes, numbers of the device still among it."""
         streams = self.model.dropout_streams
-        streams.step, streams.first_example = self.step, 0
+        share = self.processes.share(len(rows))
+        own = self.own_examples(rows, share)
+        streams.step, streams.first_example = self.step, share.start * math.prod(own["input_ids"].shape[1:-1])
         self.optimizer.zero_grad()
-        whole = {name: values for name, values in self.train_set.batch(rows).items() if name in self._accepted}
-        cuts = batches(np.arange(len(rows)), self.micro_batch_size)
-        pieces = [{name: values[cut] for name, values in whole.items()} for cut in cuts]
-        totals = labelled_items(whole)
+        cuts = batches(np.arange(share.stop - share.start), self.micro_batch_size)
+        pieces = [{name: values[cut] for name, values in own.items()} for cut in cuts]
+        totals = self.processes.sum({"tokens": int(own["attention_mask"].sum()), **labelled_items(own)})
+        self.since_log.tokens += totals.pop("tokens")
         sums = {}
         for piece in pieces:
             shares = {name: count / max(totals[name], 1) for name, count in labelled_items(piece).items()}
@@ -305,19 +320,36 @@ class Trainer:
                 sums[name] = before[0] + loss, None if part is None else before[1] + correct
             self.model.backward(scale=shares if len(shares) > 1 else shares["labels"])
             streams.first_example += math.prod(piece["input_ids"].shape[:-1])
-        self.since_log.tokens += int(whole["attention_mask"].sum())
+        self.model.buffer.allocate_grad()  # a process without an example has made none
+        self.processes.add_up(self.model.buffer.grad)
         self.optimizer.lr = self.base_lr * self.schedule(self.step)
         scale, norm = (1.0, None) if self.clip is None else clip_grad_norm(self.model, self.clip)
-        self.optimizer.step(scale)
+        self.optimizer.step(self.processes.from_first(scale))  # unlike processors may differ in its last bit
         self.step += 1
         return sums, totals, norm, rows, self.step
 
+    def own_examples(self, rows, share):
+        """This process's examples of a batch, as the model takes them; perhaps none.
+
+        A set that draws random numbers draws them for the whole batch in each process, so that all draw the same.
+        """
+        if hasattr(self.train_set, "state_dict"):
+            batch, part = self.train_set.batch(rows), share
+        elif len(rows[share]):
+            batch, part = self.train_set.batch(rows[share]), slice(None)
+        else:
+            batch, part = self.train_set.batch(rows[:1]), slice(0)  # what arrays there are
+        return {name: values[part] for name, values in batch.items() if name in self._accepted}
+
     def read(self, sums, totals, norm, rows, step):
         """Look at a step's loss: add it up, or stop if it isn't finite."""
-        parts = {
-            name: (float(to_numpy(loss)), totals[name], None if correct is None else int(to_numpy(correct)))
-            for name, (loss, correct) in sums.items()
-        }
+        own = {}
+        for name in totals:
+            loss, correct = sums.get(name, (0.0, None))
+            own[f"{name} loss"] = float(to_numpy(loss))
+            own[f"{name} correct"] = None if correct is None else int(to_numpy(correct))
+        every = self.processes.sum(own)
+        parts = {name: (every[f"{name} loss"], totals[name], every[f"{name} correct"]) for name in totals}
         self.loss = sum(loss for loss, _, _ in parts.values())
         self.gradient_norm = None if norm is None else float(to_numpy(norm))
         if not math.isfinite(self.loss):
@@ -371,9 +403,10 @@ class Trainer:
         """The logits of the evaluation set (None where words are filled in), and its loss and metrics:
         {"loss": ..., "accuracy": ..., ...}.
         """
+        what = self.model, self.evaluation_set, self.evaluation_batch_size, self.processes
         if self.fills_in_words:
-            return None, evaluate_pretraining(self.model, self.evaluation_set, self.evaluation_batch_size)
-        logits, loss = predict_logits(self.model, self.evaluation_set, self.evaluation_batch_size)
+            return None, evaluate_pretraining(*what)
+        logits, loss = predict_logits(*what)
         scores = self.metrics(logits, self.evaluation_set.labels)
         defined = {name: None if value is None or not math.isfinite(value) else value for name, value in scores.items()}
         return logits, {"loss": loss, **defined}
@@ -408,7 +441,7 @@ class Trainer:
         self.record["best"] = {"epoch": entry["epoch"], "step": entry["step"], **(entry["held_out"] or {})}
         self.best_logits = logits
         self._best_weights = to_numpy(self.model.buffer.data).copy()
-        if self.output is not None:
+        if self.writes:
             self.model.save_pretrained(self.output)
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(self.output)
@@ -422,7 +455,7 @@ class Trainer:
 
     def save_checkpoint(self):
         """Write all that `resume` needs into the output folder."""
-        if self.output is None:
+        if not self.writes:
             return
         moments = self.optimizer.state_dict()
         tensors = {"mean": moments["mean"], "variance": moments["variance"]}
@@ -439,7 +472,7 @@ class Trainer:
             "train_set": self.train_set.state_dict() if hasattr(self.train_set, "state_dict") else None,
             "record": json.loads(as_json(self.record)),
             "layout": self.layout(),
-            "environment": environment(self.model),
+            "environment": self.environment(),
         }
         write_checkpoint(self.output, self.step, self.model, self.tokenizer, state, tensors, max(self.keep, 1))
         self._call("saved")
@@ -467,9 +500,21 @@ class Trainer:
             weights = to_numpy(self.model.buffer.data)
             self._best_weights = tensors.get("best", weights).astype(weights.dtype).copy()
         self.best_logits = tensors.get("best_logits")
-        changed = differences(state["environment"], environment(self.model))
+        changed = differences({"processes": 1, **state["environment"]}, self.environment())
         self._call("resumed", folder, changed)
         return self.step
+
+    def environment(self):
+        return {**environment(self.model), "processes": self.processes.size}
+
+    def begin_together(self):
+        """Begin with the first process's weights. ValueError where this process would train something else."""
+        own = json.loads(as_json({"step": self.step, **self.record["settings"]}))
+        changed = differences(self.processes.tell(own), own)
+        if changed:
+            raise ValueError(f"the processes would train unlike things: of the first one {'; '.join(changed)}")
+        self.processes.from_first(self.model.buffer.data)
+        self.model.buffer.version += 1
 
     def check_same_settings(self, folder, settings, config=None):
         """ValueError naming what is set otherwise than in a training with these settings (and configuration)."""
@@ -497,12 +542,13 @@ class Trainer:
 
     def begin_log(self):
         """Empty the log or, when going on from a checkpoint, cut off what came after it; clear up after a kill."""
-        if self.output is not None:
-            remove_leftovers(self.output)
-            if self.step == 0:
-                remove_checkpoints(self.output)  # of an earlier training
-        path = None if self.output is None else self.output / LOG_FILE
-        if path is None or not path.exists():
+        if not self.writes:
+            return
+        remove_leftovers(self.output)
+        if self.step == 0:
+            remove_checkpoints(self.output)  # of an earlier training
+        path = self.output / LOG_FILE
+        if not path.exists():
             return
         lines = [line for line in read_log(path) if line["step"] <= self.step and self.step > 0]
         write_text(path, "".join(as_json(line) + "\n" for line in lines))
@@ -524,13 +570,13 @@ class Trainer:
         self.since_log = RunningMeans()
 
     def add_to_log(self, line):
-        if self.output is not None:
+        if self.writes:
             self.output.mkdir(parents=True, exist_ok=True)
             with open(self.output / LOG_FILE, "a", encoding="utf-8", newline="\n") as file:
                 file.write(as_json(line) + "\n")
 
     def write_record(self):
-        if self.output is not None:
+        if self.writes:
             self.output.mkdir(parents=True, exist_ok=True)
             write_text(self.output / METRICS_FILE, json.dumps(self.record, indent=2, default=as_number) + "\n")
 

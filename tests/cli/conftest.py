@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 from tiny_model import save_tiny_model, tiny_config, tiny_tokenizer, toy_sentences, write_table
 
 import bertnp
 from bertnp.cli import main
+
+WORDS = "the cat dog bird sat ran sang on under over mat hill tree and then it was glad sad tired again".split()
 
 
 @pytest.fixture
@@ -30,6 +33,15 @@ def refused(run):
         return err.removeprefix("bertnp: error: ").rstrip("\n")
 
     return refused
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    documents = ["\n".join(" ".join(rng.choice(WORDS, rng.integers(4, 9))) + " ." for _ in range(8)) for _ in range(12)]
+    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -14,22 +14,12 @@ from bertnp.cli.training import Notes
 from bertnp.training.checkpoints import checkpoints
 from bertnp.training.trainer import read_log
 
-WORDS = "the cat dog bird sat ran sang on under over mat hill tree and then it was glad sad tired again".split()
 SMALL = (
     "--layers", "1", "--hidden", "16", "--heads", "2", "--vocab-size", "120", "--max-length", "32", "--batch-size", "8",
     "--steps", "12", "--evaluate-every", "6", "--checkpoint-every", "4", "--log-every", "2", "--lr", "1e-2",
     "--hold-out", "0.2", "--dupe-factor", "2",
 )  # fmt: skip
 CLOCK = ("seconds", "tokens_per_second")
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    documents = ["\n".join(" ".join(rng.choice(WORDS, rng.integers(4, 9))) + " ." for _ in range(8)) for _ in range(12)]
-    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
-    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
