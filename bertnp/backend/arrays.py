@@ -13,7 +13,12 @@ from bertnp.backend import buffers
 
 
 class Backend:
-    """An array library on a device: name, array_type, xp and the methods that the two below have."""
+    """An array library on a device: name, array_type, xp and the methods that the two below have.
+
+    masks: a module that draws dropout masks on the device, or None where the host draws them
+    """
+
+    masks = None
 
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype=dtype)
@@ -70,8 +75,13 @@ class CupyBackend(Backend):
 
         if not cupy.is_available():
             raise ValueError("device 'cuda' was asked for, but CuPy finds no CUDA device on this machine")
+        from bertnp.backend.cupy_kernels import dropout_masks
+        from bertnp.backend.cupy_kernels.device import CudaDevice
+
         self.xp = cupy
         self.array_type = cupy.ndarray
+        self.device = CudaDevice(cupy)
+        self.masks = dropout_masks
         self._scatter_add = cupyx.scatter_add
         self._erf = cupyx.scipy.special.erf
 
