@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertnp.backend import register_backend
+from bertnp.backend import computed, register_backend
 
 NAMES_FILE = Path(__file__).parent / "reference" / "cupy_names.json"
 
@@ -430,6 +430,7 @@ class StrictBackend:
     array_type = StrictArray
     xp = CupyStandIn()
     device = masks = None  # see emulated_cuda
+    has_bfloat16 = True
 
     def asarray(self, values, dtype=None):
         """The only way from the host to the device; it copies, as a real one must."""
@@ -438,7 +439,7 @@ class StrictBackend:
         return _on_device(np.array(values, dtype=dtype), "asarray")
 
     def to_numpy(self, array):
-        return array.get()
+        return computed(array.get())
 
     def zeros_aligned(self, size, dtype):
         return self.xp.zeros(size, dtype)

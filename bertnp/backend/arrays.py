@@ -16,9 +16,11 @@ class Backend:
     """An array library on a device: name, array_type, xp and the methods that the two below have.
 
     masks: a module that draws dropout masks on the device, or None where the host draws them
+    has_bfloat16: whether models may be of that type
     """
 
     masks = None
+    has_bfloat16 = False
 
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype=dtype)
@@ -60,9 +62,13 @@ class NumpyBackend(Backend):
 
 
 class CupyBackend(Backend):
-    """Arrays on a CUDA device, through CuPy."""
+    """Arrays on a CUDA device, through CuPy.
+
+    What comes from the host goes through pinned memory, without waiting for the device: CuPy sees to that.
+    """
 
     name = "cupy"
+    has_bfloat16 = True
 
     def __init__(self):
         if importlib.util.find_spec("cupy") is None:
@@ -89,7 +95,7 @@ class CupyBackend(Backend):
         return self.xp.asarray(values, dtype=dtype)
 
     def to_numpy(self, array):
-        return array.get()
+        return computed(array.get())
 
     def zeros_aligned(self, size, dtype):
         return self.xp.zeros(size, dtype)  # CuPy's allocations start on 512-byte boundaries
@@ -187,7 +193,10 @@ def array_module(*arrays):
 
 
 def to_numpy(array):
-    """The array in the computer's memory, as a NumPy array. Anything that is no device array goes to np.asarray."""
+    """The array in the computer's memory, as a NumPy array; bfloat16 comes as float32.
+
+    Anything that is no device array goes to np.asarray.
+    """
     backend = _find_backend(array)
     return np.asarray(array) if backend is None else backend.to_numpy(array)
 
@@ -196,6 +205,22 @@ def to(array, device):
     """The array on that device ('numpy' or 'cpu', 'cupy' or 'cuda'); the same object if it is there already."""
     backend, target = _find_backend(array), get_backend(device)
     return array if backend is target else target.asarray(to_numpy(array))
+
+
+def float_type(name):
+    """The NumPy type of a float type's name, or of a type: float32, float64, and bfloat16 through ml_dtypes."""
+    if not isinstance(name, str) or name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ValueError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def computed(x):
+    """What is in bfloat16 as float32; anything else as it is."""
+    return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
 
 
 def as_array(values, like, dtype=None):

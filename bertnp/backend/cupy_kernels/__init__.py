@@ -11,6 +11,7 @@ from bertnp.backend.cupy_kernels import (  # noqa: F401
     activations,
     attention_heads,
     encoder_steps,
+    in_float32,
     linear_map,
     lookup,
     losses,
