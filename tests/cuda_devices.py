@@ -1,4 +1,4 @@
-"""What stands for a CUDA device in tests: the emulated one, on any computer with a compiler, and a GPU, if there is one.
+"""What stands for a CUDA device in tests: the emulated one, on any computer with a compiler, and a GPU.
 
 Tests that take the parameter `device` of `by_device` run on both; on the GPU they are marked `gpu`.
 """

@@ -7,13 +7,13 @@ import contextlib
 
 import numpy as np
 import pytest
-from cuda_devices import EMULATED, by_device, kernels_of, on
+from cuda_devices import EMULATED, GPU, by_device, kernels_of, on
 from formula_cases import CASES, FORWARD_ONLY, Case, as_tuple, cases_of
 from gradients import assert_close
 from strict_device import no_float64, nosync
 
 import bertnp.functional as F
-from bertnp.backend import FORMULAS, to_numpy
+from bertnp.backend import FORMULAS, plain_formulas, to_numpy
 from bertnp.backend.cupy_kernels.device import ELEMENTWISE, KEPT, small_on_device
 
 KERNELS = {(name, dtype) for name, f in FORMULAS.items() for dtype in f.kernels.get("cupy", (0, ()))[1]}
@@ -104,6 +104,16 @@ def kernel_of(name, dtype):
     return FORMULAS[name].kernels["cupy"][0] if (name, dtype) in KERNELS else FORMULAS[name].formula
 
 
+def signed(name, body):
+    """The body with the signature of its formula."""
+
+    def call(*args, **kwargs):
+        return body(*args, **kwargs)
+
+    call.__signature__ = FORMULAS[name].signature
+    return call
+
+
 def rounded(case, dtype):
     """The arguments and the cotangent as they are in the type."""
     y = as_tuple(case.call(case.arguments))[0]
@@ -121,25 +131,25 @@ def exact(case, dtype):
         return case.outputs(result), {}
     backward = FORMULAS[f"{case.formula}_backward"].formula
     dy = dy if np.ndim(dy) == 0 else dy.astype(float)
-    call = lambda dy, **known: backward(dy, **known)  # noqa: E731
-    call.__signature__ = FORMULAS[f"{case.formula}_backward"].signature
+    call = signed(f"{case.formula}_backward", backward)
     return case.outputs(result), case.call_backward(dy, arguments, result, call)
 
 
-def run(case, dtype, device, ids_on_device=False):
-    """The kernels' results as host arrays, in double precision."""
+def run(case, dtype, device, ids_on_device=False, bodies=kernel_of):
+    """The kernels' results as host arrays."""
     arguments, dy = rounded(case, dtype)
     arguments = {k: on(device, v) if ids_on_device or getattr(v, "dtype", None) == dtype else v
                  for k, v in arguments.items()}  # fmt: skip
     backward = f"{case.formula}_backward"
     with contextlib.ExitStack() as stack:
-        if device is EMULATED:
-            for block in (nosync(), no_float64() if dtype != "float64" and case.formula != "clip_scale" else nosync()):
-                stack.enter_context(block)
-        result = case.call(arguments, kernel_of(case.formula, dtype))
+        if device == EMULATED:
+            stack.enter_context(nosync())
+            if dtype != "float64" and case.formula != "clip_scale":  # which adds up in double precision
+                stack.enter_context(no_float64())
+        result = case.call(arguments, bodies(case.formula, dtype))
         gradients = {}
         if case.wrt:
-            gradients = case.call_backward(on(device, dy), arguments, result, kernel_of(backward, dtype))
+            gradients = case.call_backward(on(device, dy), arguments, result, signed(backward, bodies(backward, dtype)))
     outputs = {name: to_numpy(value) for name, value in case.outputs(result).items()}
     return outputs, {name: to_numpy(value) for name, value in gradients.items()}
 
@@ -161,27 +171,30 @@ def assert_agree(case, dtype, found, expected, tolerance=None):
 @by_device
 @by_case
 def test_kernels_are_their_formulas(case, dtype, device):
+    """Their numbers, in the inputs' type, and the same bits when run again (the emulated device sees to that)."""
     with kernels_of(device):
-        assert_agree(case, dtype, run(case, dtype, device), exact(case, dtype))
-
-
-@by_device
-@pytest.mark.parametrize("case, dtype", [pair for pair in EVERY if pair[1] == "float32"], ids=str)
-def test_twice_the_same_bits(case, dtype, device):
-    with kernels_of(device):
-        first, second = run(case, dtype, device), run(case, dtype, device)
-    for values, again in zip(first, second, strict=True):
+        found = run(case, dtype, device)
+        again = run(case, dtype, device) if device == GPU else found
+    assert_agree(case, dtype, found, exact(case, dtype))
+    for values, others in zip(found, again, strict=True):
         for name, value in values.items():
-            np.testing.assert_array_equal(value, again[name], err_msg=f"{case}, {name}")
+            assert value.dtype == ("float32" if dtype == "bfloat16" else dtype), f"{case}: {name} is {value.dtype}"
+            np.testing.assert_array_equal(value, others[name], err_msg=f"{case}, {name}")
 
 
-@by_device
-@pytest.mark.parametrize("case, dtype", [pair for pair in EVERY if pair[1] == "float32"], ids=str)
-def test_results_have_the_type_of_the_inputs(case, dtype, device):
-    with kernels_of(device):
-        for values in run(case, dtype, device):
-            for name, value in values.items():
-                assert value.dtype == dtype, f"{case}: {name} is {value.dtype}"
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_textbooks_run_on_the_gpu(case, dtype):
+    with plain_formulas():
+        found = run(case, dtype, GPU, bodies=lambda name, dtype: FORMULAS[name].formula)
+    assert_agree(case, dtype, found, exact(case, dtype))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("case, dtype", [pair for pair in EVERY if pair[1] != "bfloat16"], ids=str)
+def test_ids_and_masks_may_lie_on_the_gpu(case, dtype):
+    assert_agree(case, dtype, run(case, dtype, GPU, ids_on_device=True), exact(case, dtype))
 
 
 @by_device

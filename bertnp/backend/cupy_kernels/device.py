@@ -23,6 +23,8 @@ NAMES_OF_TYPES = {"float32": "float", "float64": "double", "bfloat16": "__nv_bfl
 # numbers that cuBLAS calls types and ways to compute by
 CUDA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}
 COMPUTE = {"float32": 68, "float64": 70, "tf32": 77}
+DEFAULT_MATH, TF32_MATH = 0, 3
+DEFAULT_ALGORITHM = -1
 
 PREAMBLE = """
 template <typename T> struct Computed { typedef float type; };
@@ -103,8 +105,8 @@ class CudaDevice:
         from cupy_backends.cuda.libs import cublas
 
         self._tf32 = bool(on)
-        mode = cublas.CUBLAS_TF32_TENSOR_OP_MATH if on else cublas.CUBLAS_DEFAULT_MATH
-        cublas.setMathMode(self.cupy.cuda.device.get_cublas_handle(), mode)  # for products of the textbook bodies
+        # for products of the textbook bodies, too
+        cublas.setMathMode(self.cupy.cuda.device.get_cublas_handle(), TF32_MATH if on else DEFAULT_MATH)
 
     def multiply(self, plan, a, b, out):
         """One product by cublasGemmEx; pointers are numbers."""
@@ -113,7 +115,8 @@ class CudaDevice:
         alpha, beta = self._factors(plan.alpha, plan.scalar)
         cublas.gemmEx(
             self.cupy.cuda.device.get_cublas_handle(), plan.transa, plan.transb, plan.m, plan.n, plan.k, alpha,
-            a, plan.type_a, plan.lda, b, plan.type_b, plan.ldb, beta, out, plan.type_out, plan.ldc, plan.compute, -1,
+            a, plan.type_a, plan.lda, b, plan.type_b, plan.ldb, beta, out, plan.type_out, plan.ldc, plan.compute,
+            DEFAULT_ALGORITHM,
         )  # fmt: skip
 
     def multiply_batch(self, plan, a, b, out, count):
@@ -125,7 +128,7 @@ class CudaDevice:
         alpha, beta = self._factors(plan.alpha, plan.scalar)
         status = self._gemm_batched(cublas.getVersion(handle))(
             handle, plan.transa, plan.transb, plan.m, plan.n, plan.k, alpha, a, plan.type_a, plan.lda,
-            b, plan.type_b, plan.ldb, beta, out, plan.type_out, plan.ldc, count, plan.compute, -1,
+            b, plan.type_b, plan.ldb, beta, out, plan.type_out, plan.ldc, count, plan.compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
         if status:
             raise RuntimeError(f"cublasGemmBatchedEx failed with status {status}")
