@@ -25,6 +25,9 @@ class Backend:
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype=dtype)
 
+    def synchronize(self):
+        """Wait until the device has done all that it was given."""
+
     def __deepcopy__(self, memo):
         return self  # a copied model stands on the same device
 
@@ -99,6 +102,13 @@ class CupyBackend(Backend):
 
     def zeros_aligned(self, size, dtype):
         return self.xp.zeros(size, dtype)  # CuPy's allocations start on 512-byte boundaries
+
+    def synchronize(self):
+        self.xp.cuda.get_current_stream().synchronize()
+
+    def held_bytes(self):
+        """Memory of the device that is held, in use or free to be used again."""
+        return self.xp.get_default_memory_pool().total_bytes()
 
     def erf(self, x):
         return self._erf(x).astype(x.dtype, copy=False)  # CuPy answers float16 in double precision

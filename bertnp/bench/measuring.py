@@ -18,14 +18,16 @@ except ImportError:  # Windows
 def serve(prepare):
     """Read a request (JSON, from standard input), measure it, and write the answer to the file it names.
 
-    prepare(request) gives a function to be timed and a dictionary of further facts to answer with.
+    prepare(request) gives a function to be timed and a dictionary of further facts to answer with; what is called
+    "after" there is a function that gives more of them when all is done.
     """
     request = json.load(sys.stdin)
     run, facts = prepare(request)
+    after = facts.pop("after", dict)
     answer = {**facts}
     if run is not None:
         answer["seconds"] = timed(run, request["warm_up"], request["least"], request["time"])
-    answer["peak_bytes"] = peak_memory()
+    answer |= {"peak_bytes": peak_memory(), **after()}
     with open(request["answer"], "w", encoding="utf-8") as file:
         json.dump(answer, file)
 

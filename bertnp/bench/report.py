@@ -1,5 +1,7 @@
 """The results as text."""
 
+from bertnp.bench.cuda import AGREEMENT
+
 
 def machine_lines(record):
     machine, peak = record["machine"], record.get("matrix_peak")
@@ -40,7 +42,7 @@ def case_lines(case, peak=None):
         if side in case["goals"]:
             goal = case["goals"][side]
             parts.append(f"goal {goal:g}: {verdict(found['ratio'] >= goal)}")
-        if found.get("difference", 0) > 1e-3:
+        if found.get("difference", 0) > AGREEMENT[case.get("precision", "fp32")]:
             parts.append(f"RESULTS DIFFER by {found['difference']:.1g}")
         lines.append(f"  {found['name']:34}" + "  ".join(parts))
     return lines

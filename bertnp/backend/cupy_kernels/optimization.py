@@ -39,7 +39,7 @@ def adamw(parameter, gradient, mean, variance, step, lr, betas, eps, weight_deca
 def clip_scale(gradient, max_norm, eps=1e-6):
     gradient = contiguous(gradient)
     blocks = min(1024, max(1, -(-gradient.size // 4096)))
-    sums = empty((blocks,), gradient, "float64")
+    sums = empty((blocks,), gradient)
     scale, norm = empty((), gradient), empty((), gradient)
     launch(gradient, "squares", blocks, 256, gradient, sums, np.int64(gradient.size))
     launch(gradient, "clip_scale", 1, 1, sums, blocks, float(max_norm), float(eps), scale, norm)

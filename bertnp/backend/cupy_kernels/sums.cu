@@ -77,8 +77,8 @@ extern "C" __global__ void sum_all(const C* x, C factor, C* out, int n)
     if (threadIdx.x == 0) out[0] = factor * sum;
 }
 
-// Each block's Σ x² over its share of x, in double precision; there are at most 1024 blocks.
-extern "C" __global__ void squares(const C* x, double* out, long long n)
+// Each block's Σ x² over its share of x, added up in double precision; there are at most 1024 blocks.
+extern "C" __global__ void squares(const C* x, C* out, long long n)
 {
     __shared__ double parts[256];
     double sum = 0;
@@ -89,14 +89,14 @@ extern "C" __global__ void squares(const C* x, double* out, long long n)
         __syncthreads();
         if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
     }
-    if (threadIdx.x == 0) out[blockIdx.x] = parts[0];
+    if (threadIdx.x == 0) out[blockIdx.x] = (C)parts[0];
 }
 
 // norm = √ Σ squares and scale = max_norm / max(norm + eps, max_norm), by one thread.
-extern "C" __global__ void clip_scale(const double* squares, int n, C max_norm, C eps, C* scale, C* norm)
+extern "C" __global__ void clip_scale(const C* squares, int n, C max_norm, C eps, C* scale, C* norm)
 {
     double sum = 0;
-    for (int i = 0; i < n; i++) sum += squares[i];
+    for (int i = 0; i < n; i++) sum += (double)squares[i];
     C length = (C)sqrt(sum);
     norm[0] = length;
     scale[0] = max_norm / larger(length + eps, max_norm);
