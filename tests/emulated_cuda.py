@@ -62,13 +62,13 @@ def parameters_of(declaration):
     return [tuple(part.split()) for part in declaration.split(",")]
 
 
-def elementwise_code(kernel, plain_type):
+def elementwise_code(kernel):
     """A function that carries out a statement for n elements; pointers to inputs, then to outputs."""
     inputs, outputs = parameters_of(kernel.inputs), parameters_of(kernel.outputs)
     names = {"T": "T", "bool": "bool", "float64": "double"}
     loads = [f"const {names[t]} {name} = (({names[t]}*)p[{i}])[i];" for i, (t, name) in enumerate(inputs)]
     loads += [f"{names[t]}& {name} = (({names[t]}*)p[{len(inputs) + i}])[i];" for i, (t, name) in enumerate(outputs)]
-    body = f"typedef {plain_type} T; for (long long i = 0; i < n; i++) {{ {' '.join(loads)} {kernel.statement} }}"
+    body = f"for (long long i = 0; i < n; i++) {{ {' '.join(loads)} {kernel.statement} }}"
     return f'extern "C" void each_{kernel.name}(long long n, void** p) {{ {body} }}'
 
 
@@ -84,9 +84,8 @@ def program(dtype):
             f'extern "C" int run_{name}(void** a, Three grid, Three block, int descending)\n'
             f"{{ return emulator::run(call_{name}, a, grid, block, descending); }}"
         )
-    lines.append(cuda.PREAMBLE.replace("template <typename T>", "template <typename X>", 1))
-    lines += [elementwise_code(kernel, cuda.NAMES_OF_TYPES[dtype]).replace("typename Computed", "Computed")
-              for kernel in cuda.ELEMENTWISE.values()]  # fmt: skip
+    lines.append(cuda.PREAMBLE)
+    lines += [elementwise_code(kernel) for kernel in cuda.ELEMENTWISE.values()]
     return "\n".join(lines)
 
 

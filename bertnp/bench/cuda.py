@@ -1,4 +1,4 @@
-"""What is measured on a GPU: BERT-base, trained and used, in three precisions, beside PyTorch eager on the same card."""
+"""What is measured on a GPU: BERT-base in training and in use, in three precisions, beside PyTorch on the same card."""
 
 from bertnp.bench.cases import BASE, TORCH, Case
 
@@ -109,20 +109,20 @@ def gpu_lines(gpu):
 
 
 def table_lines(record):
-    """All cases as one table, in milliseconds."""
-    lines = [f"{'':26}{'bertnp':>9}{'PyTorch':>9}{'ratio':>7}{'goal':>6}{'tokens/s':>12}{'of peak':>9}"
+    """All cases as one table."""
+    lines = [f"{'milliseconds':26}{'bertnp':>9}{'PyTorch':>9}{'ratio':>7}{'goal':>6}{'tokens/s':>12}{'of peak':>9}"
              f"{'launches':>15}{'GB':>14}"]  # fmt: skip
     for case in record["cases"]:
         ours, theirs = case["sides"]["bertnp"], case["sides"].get(TORCH, {})
         peak = record["gpu"]["peaks"][case["precision"]]
-        both = lambda name, form: " / ".join(  # noqa: E731
-            form(side[name]) if side.get(name) else "-" for side in (ours, theirs)
-        )
+        launches = " / ".join(f"{side['launches']:,}" if side.get("launches") else "-" for side in (ours, theirs))
+        memory = " / ".join(f"{side['peak_bytes'] / 1e9:.2f}" if "seconds" in side else "-" for side in (ours, theirs))
+        compared = f"{'-':>9}{'-':>7}"
+        if "seconds" in theirs:
+            compared = f"{1000 * theirs['seconds']:9.2f}{theirs['ratio']:7.2f}"
         lines.append(
-            f"{case['name']:26}{1000 * ours['seconds']:9.2f}"
-            + (f"{1000 * theirs['seconds']:9.2f}{theirs['ratio']:7.2f}" if "seconds" in theirs else f"{'-':>9}{'-':>7}")
-            + f"{case['goals'].get(TORCH, '-'):>6}{ours['tokens_per_second']:12,.0f}"
-            + f"{100 * ours['operations_per_second'] / peak:7.0f} %"
-            + f"{both('launches', '{:,}'.format):>15}{both('peak_bytes', lambda v: f'{v / 1e9:.2f}'):>14}"
+            f"{case['name']:26}{1000 * ours['seconds']:9.2f}{compared}{case['goals'].get(TORCH, '-'):>6}"
+            f"{ours['tokens_per_second']:12,.0f}{100 * ours['operations_per_second'] / peak:7.0f} %"
+            f"{launches:>15}{memory:>14}"
         )
     return lines

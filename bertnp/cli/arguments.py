@@ -90,8 +90,8 @@ def add_device_arguments(parser):
     parser.add_argument("--device", default="cpu", type=device, metavar="{cpu,cuda}",
                         help="where to compute (default: cpu)")  # fmt: skip
     parser.add_argument("--precision", default="float32", type=precision, metavar="{fp32,tf32,bf16,fp64}",
-                        help="of the numbers computed with; on a GPU, tf32 rounds what goes into matrix products and "
-                        "bf16 activations, while weights stay float32, and both are faster (default: fp32)")  # fmt: skip
+                        help="of the numbers computed with; on a GPU, tf32 rounds what goes into matrix products, "
+                        "bf16 activations; weights stay float32, and both are faster (default: fp32)")  # fmt: skip
 
 
 def float_type_for(args):
@@ -116,8 +116,9 @@ def load_classifier(args):
     from bertnp.pipelines import TextClassifier
 
     return TextClassifier.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=float_type_for(args)
-    )
+        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
+        dtype=float_type_for(args),
+    )  # fmt: skip
 
 
 def note(what):

@@ -36,7 +36,7 @@ def add_arguments(parser):
                         help=f"what to measure, of {', '.join(names())}; on a GPU of {', '.join(names('cuda'))}; "
                         "default: all")  # fmt: skip
     parser.add_argument("--device", default="cpu", type=device, metavar="{cpu,cuda}",
-                        help="cuda: BERT-base on a GPU in fp32, tf32 and bf16, beside PyTorch (default: cpu)")  # fmt: skip
+                        help="cuda: BERT-base on a GPU, in fp32, tf32 and bf16 (default: cpu)")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="write bench.json and bench.png there")
     parser.add_argument("--quick", action="store_true", help="small models, few cases, one round: under a minute")
     parser.add_argument("--against", nargs="+", metavar="SIDE", choices=[*list(SIDES)[1:], "nothing"],

@@ -32,8 +32,9 @@ def run(args):
     from bertnp.pipelines import FillMask
 
     fill = FillMask.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=float_type_for(args)
-    )
+        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
+        dtype=float_type_for(args),
+    )  # fmt: skip
     top_k = args.top_k or len(args.targets or range(5))
     separator = ""
     for texts, _ in chunks:

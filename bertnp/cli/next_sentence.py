@@ -47,8 +47,9 @@ def run(args):
     from bertnp.pipelines import NextSentence
 
     follows = NextSentence.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=float_type_for(args)
-    )
+        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
+        dtype=float_type_for(args),
+    )  # fmt: skip
     examples = encode_texts(follows.tokenizer, first, second, max_length=follows.max_length)
     note_cut(examples, follows.max_length, "pairs")
     for one, other, probability in zip(first, second, follows.probabilities(examples).tolist(), strict=True):

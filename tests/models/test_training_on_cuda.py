@@ -129,7 +129,8 @@ def test_how_many_launches_a_step_takes():
     config = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
     counts = []
     for layers in (2, 3):
-        model = bertnp.BertForPreTraining(bertnp.BertConfig(num_hidden_layers=layers, **config), device="strict").train()
+        sizes = bertnp.BertConfig(num_hidden_layers=layers, **config)
+        model = bertnp.BertForPreTraining(sizes, device="strict").train()
         optimizer = bertnp.AdamW(model)
         ids = np.arange(12).reshape(2, 6)
         labels = np.where(ids % 3, -100, ids)
