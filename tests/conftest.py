@@ -1,7 +1,7 @@
 """Fixtures and rules that all tests share: devices, real data and checkpoints, oracles.
 
-Tests whose data, checkpoints or oracles are missing are skipped. Where they must not be missing, BERTNP_REQUIRE_DATA=1
-and BERTNP_REQUIRE_ORACLES=1 turn those skips into failures.
+Tests whose data, checkpoints, oracles, compiler, CuPy or GPU are missing are skipped. Where they must not be missing,
+BERTNP_REQUIRE_DATA=1 and so on (see REQUIRED_BY) turn those skips into failures.
 """
 
 import importlib.util
@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 import strict_device  # makes the device "strict" known
+from cuda_devices import gpu_missing
+from emulated_cuda import COMPILER
 
 ORACLES = ("torch", "transformers", "tokenizers")
-REQUIRED_BY = {"data": "BERTNP_REQUIRE_DATA", "oracle": "BERTNP_REQUIRE_ORACLES"}  # marker -> environment variable
+REQUIRED_BY = {  # marker -> environment variable
+    "data": "BERTNP_REQUIRE_DATA",
+    "oracle": "BERTNP_REQUIRE_ORACLES",
+    "compiler": "BERTNP_REQUIRE_COMPILER",
+    "cupy": "BERTNP_REQUIRE_CUPY",
+    "gpu": "BERTNP_REQUIRE_GPU",
+}
 
 
 def is_required(marker):
@@ -27,12 +35,21 @@ def skip_or_fail(marker, reason):
 
 
 def pytest_runtest_setup(item):
-    """Tests marked `oracle` need every oracle, or those that the marker names: @pytest.mark.oracle("tokenizers")."""
+    """What the markers ask for is there, or the test is skipped.
+
+    Tests marked `oracle` need every oracle, or those that the marker names: @pytest.mark.oracle("tokenizers").
+    """
     marker = item.get_closest_marker("oracle")
     if marker is not None:
         missing = [name for name in marker.args or ORACLES if importlib.util.find_spec(name) is None]
         if missing:
             skip_or_fail("oracle", f"the oracle {', '.join(missing)} is not installed")
+    if item.get_closest_marker("compiler") is not None and COMPILER is None:
+        skip_or_fail("compiler", "there is no C++ compiler (g++)")
+    if item.get_closest_marker("cupy") is not None and importlib.util.find_spec("cupy") is None:
+        skip_or_fail("cupy", "CuPy is not installed")
+    if item.get_closest_marker("gpu") is not None and gpu_missing():
+        skip_or_fail("gpu", gpu_missing())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertnp.backend import register_backend
+from bertnp.backend import computed, register_backend
 
 NAMES_FILE = Path(__file__).parent / "reference" / "cupy_names.json"
 
@@ -161,7 +161,9 @@ def _inside(value, where):
 
 def _on_device(value, where):
     """NumPy's result as the device gives it: every array and scalar is a device array."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biufc":
+    if isinstance(value, (np.ndarray, np.generic)) and (
+        value.dtype.kind in "biufc" or value.dtype.name == "bfloat16"
+    ):
         if _refusing_float64 and value.dtype in (np.float64, np.complex128):
             raise TypeError(f"{where} gave {value.dtype}, inside no_float64()")
         return StrictArray(np.asarray(value))
@@ -409,7 +411,7 @@ class CupyStandIn(Library):
 
     def empty(self, shape, dtype=float, order="C"):
         """Memory as it happens to be: NaN, or 99, so that nobody can count on it."""
-        garbage = {"f": np.nan, "c": np.nan, "i": 99, "u": 99, "b": True}[np.dtype(dtype).kind]
+        garbage = {"f": np.nan, "c": np.nan, "i": 99, "u": 99, "b": True, "V": np.nan}[np.dtype(dtype).kind]
         return _on_device(np.full(shape, garbage, dtype, order), "cupy.empty")
 
     def empty_like(self, prototype, dtype=None, order="K", subok=None, shape=None):
@@ -427,6 +429,8 @@ class StrictBackend:
     name = "strict"
     array_type = StrictArray
     xp = CupyStandIn()
+    device = masks = None  # see emulated_cuda
+    has_bfloat16 = True
 
     def asarray(self, values, dtype=None):
         """The only way from the host to the device; it copies, as a real one must."""
@@ -435,7 +439,7 @@ class StrictBackend:
         return _on_device(np.array(values, dtype=dtype), "asarray")
 
     def to_numpy(self, array):
-        return array.get()
+        return computed(array.get())
 
     def zeros_aligned(self, size, dtype):
         return self.xp.zeros(size, dtype)

@@ -13,10 +13,20 @@ from bertnp.backend import buffers
 
 
 class Backend:
-    """An array library on a device: name, array_type, xp and the methods that the two below have."""
+    """An array library on a device: name, array_type, xp and the methods that the two below have.
+
+    masks: a module that draws dropout masks on the device, or None where the host draws them
+    has_bfloat16: whether models may be of that type
+    """
+
+    masks = None
+    has_bfloat16 = False
 
     def empty(self, shape, dtype):
         return self.xp.empty(shape, dtype=dtype)
+
+    def synchronize(self):
+        """Wait until the device has done all that it was given."""
 
     def __deepcopy__(self, memo):
         return self  # a copied model stands on the same device
@@ -55,9 +65,13 @@ class NumpyBackend(Backend):
 
 
 class CupyBackend(Backend):
-    """Arrays on a CUDA device, through CuPy."""
+    """Arrays on a CUDA device, through CuPy.
+
+    What comes from the host goes through pinned memory, without waiting for the device: CuPy sees to that.
+    """
 
     name = "cupy"
+    has_bfloat16 = True
 
     def __init__(self):
         if importlib.util.find_spec("cupy") is None:
@@ -70,8 +84,13 @@ class CupyBackend(Backend):
 
         if not cupy.is_available():
             raise ValueError("device 'cuda' was asked for, but CuPy finds no CUDA device on this machine")
+        from bertnp.backend.cupy_kernels import dropout_masks
+        from bertnp.backend.cupy_kernels.device import CudaDevice
+
         self.xp = cupy
         self.array_type = cupy.ndarray
+        self.device = CudaDevice(cupy)
+        self.masks = dropout_masks
         self._scatter_add = cupyx.scatter_add
         self._erf = cupyx.scipy.special.erf
 
@@ -79,10 +98,17 @@ class CupyBackend(Backend):
         return self.xp.asarray(values, dtype=dtype)
 
     def to_numpy(self, array):
-        return array.get()
+        return computed(array.get())
 
     def zeros_aligned(self, size, dtype):
         return self.xp.zeros(size, dtype)  # CuPy's allocations start on 512-byte boundaries
+
+    def synchronize(self):
+        self.xp.cuda.get_current_stream().synchronize()
+
+    def held_bytes(self):
+        """Memory of the device that is held, in use or free to be used again."""
+        return self.xp.get_default_memory_pool().total_bytes()
 
     def erf(self, x):
         return self._erf(x).astype(x.dtype, copy=False)  # CuPy answers float16 in double precision
@@ -177,7 +203,10 @@ def array_module(*arrays):
 
 
 def to_numpy(array):
-    """The array in the computer's memory, as a NumPy array. Anything that is no device array goes to np.asarray."""
+    """The array in the computer's memory, as a NumPy array; bfloat16 comes as float32.
+
+    Anything that is no device array goes to np.asarray.
+    """
     backend = _find_backend(array)
     return np.asarray(array) if backend is None else backend.to_numpy(array)
 
@@ -186,6 +215,22 @@ def to(array, device):
     """The array on that device ('numpy' or 'cpu', 'cupy' or 'cuda'); the same object if it is there already."""
     backend, target = _find_backend(array), get_backend(device)
     return array if backend is target else target.asarray(to_numpy(array))
+
+
+def float_type(name):
+    """The NumPy type of a float type's name, or of a type: float32, float64, and bfloat16 through ml_dtypes."""
+    if not isinstance(name, str) or name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ValueError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def computed(x):
+    """What is in bfloat16 as float32; anything else as it is."""
+    return x.astype(np.float32) if x.dtype.name == "bfloat16" else x
 
 
 def as_array(values, like, dtype=None):

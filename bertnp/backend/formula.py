@@ -46,7 +46,7 @@ class Formula:
             return None
         function, dtypes = self.kernels[backend.name]
         for value in (*args, *kwargs.values()):
-            if is_array(value) and value.dtype.kind in "fc" and type_name(value.dtype) not in dtypes:
+            if is_array(value) and value.dtype.kind in "fcV" and type_name(value.dtype) not in dtypes:
                 return None
         return function
 

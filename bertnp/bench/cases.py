@@ -31,6 +31,7 @@ class Case:
     count: batches that make one run, or lines to tokenize   sides: whom bertnp is compared with
     goals: {side: the ratio theirs / ours to reach}   memory: the goal for the ratio ours / theirs of peak memory
     share: the goal for the share of the peak of matrix products
+    device, precision: where, and in which numbers: "fp32", "tf32" or "bf16"
     """
 
     name: str
@@ -44,6 +45,8 @@ class Case:
     goals: dict = field(default_factory=dict)
     memory: float | None = None
     share: float | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
 
 
 TRAINING_SIDES = (TORCH, COMPILED, TEXTBOOK)

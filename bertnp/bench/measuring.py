@@ -15,20 +15,19 @@ except ImportError:  # Windows
     resource = None
 
 
-def serve(prepare, afterwards=dict):
+def serve(prepare):
     """Read a request (JSON, from standard input), measure it, and write the answer to the file it names.
 
-    prepare(request) gives a function to be timed and a dictionary of further facts to answer with; afterwards() gives
-    what is to be known of the machine at that very time.
+    prepare(request) gives a function to be timed and a dictionary of further facts to answer with; what is called
+    "after" there is a function that gives more of them when all is done.
     """
     request = json.load(sys.stdin)
     run, facts = prepare(request)
+    after = facts.pop("after", dict)
     answer = {**facts}
     if run is not None:
         answer["seconds"] = timed(run, request["warm_up"], request["least"], request["time"])
-    answer["peak_bytes"] = peak_memory()
-    if run is not None:
-        answer |= afterwards()
+    answer |= {"peak_bytes": peak_memory(), **after()}
     with open(request["answer"], "w", encoding="utf-8") as file:
         json.dump(answer, file)
 

@@ -15,6 +15,10 @@ def prepare(request):
         return None, make_weights(request)
     if request["kind"] == "peak":
         return None, matrix_facts()
+    if request["kind"] == "gpu":
+        from bertnp.bench.cuda import describe_gpu
+
+        return None, describe_gpu()
     if request["kind"] == "first-prediction":
         return None, first_prediction(request)
     if request["kind"] == "breakdown":
@@ -60,10 +64,10 @@ def training_growth(request):
     return growth(request["seconds"])
 
 
-def matrix_facts(seconds=1.0):
+def matrix_facts():
     from bertnp.bench.machine import matrix_peak
 
-    return {"matrix_peak": matrix_peak(seconds), **facts()}
+    return {"matrix_peak": matrix_peak(), **facts()}
 
 
 def load_batches(path):
@@ -82,11 +86,40 @@ def bodies(request):
     return bertnp.plain_formulas() if request["side"] == "textbook" else contextlib.nullcontext()
 
 
+def load_model(request, kind):
+    """The model, on the device and in the precision that are asked for."""
+    from bertnp.backend import get_backend
+    from bertnp.bench.cuda import set_precision
+
+    backend = get_backend(request.get("device", "cpu"))
+    dtype = set_precision(backend, request.get("precision", "fp32"))
+    return getattr(bertnp, kind).from_pretrained(request["weights"], device=backend, dtype=dtype), backend
+
+
+def measured(run, backend):
+    """A function that does the work to its end on the device, and what is known when it has been timed."""
+    if backend.name == "numpy":
+        from bertnp.bench.machine import matrix_peak
+
+        return run, {"after": lambda: {"matrix_peak": matrix_peak(0.6)}}
+
+    def to_the_end():
+        run()
+        backend.synchronize()
+
+    def after():
+        from bertnp.bench.cuda import count_launches
+
+        return {"peak_bytes": backend.held_bytes(), "launches": count_launches(to_the_end)}
+
+    return to_the_end, {"after": after}
+
+
 def prepare_training(request):
-    model = getattr(bertnp, HEADS[request["kind"]]).from_pretrained(request["weights"])
+    model, backend = load_model(request, HEADS[request["kind"]])
     batches = load_batches(request["batches"])
     with bertnp.inference():
-        check = [float(model(**batches[0]).loss)]
+        check = [float(bertnp.to_numpy(model(**batches[0]).loss))]
     model.train()
     optimizer = bertnp.AdamW(model, lr=1e-4, weight_decay=0.01)
 
@@ -98,16 +131,17 @@ def prepare_training(request):
                 scale, _ = bertnp.clip_grad_norm(model, 1.0)
                 optimizer.step(scale)
                 optimizer.zero_grad()
-                float(out.loss)
+                float(bertnp.to_numpy(out.loss))
 
-    return run, {"check": check, **facts()}
+    run, more = measured(run, backend)
+    return run, {"check": check, **facts(), **more}
 
 
 def prepare_inference(request):
     """Sentences go through the model grouped by length, as `bertnp predict` does; other batches as they are."""
     from bertnp.data import EncodedTexts, batches_by_length
 
-    model = bertnp.BertModel.from_pretrained(request["weights"])
+    model, backend = load_model(request, "BertModel")
     batches = load_batches(request["batches"])
     check = batches[0]
     if request["kind"] == "sentences":
@@ -123,8 +157,9 @@ def prepare_inference(request):
                 out.last_hidden_state[0, 0, 0], out.pooler_output[0, 0]
 
     with bertnp.inference():
-        first = model(**check).pooler_output[0, :4].tolist()
-    return run, {"check": first, **facts()}
+        first = bertnp.to_numpy(model(**check).pooler_output)[0, :4].tolist()
+    run, more = measured(run, backend)
+    return run, {"check": first, **facts(), **more}
 
 
 def prepare_tokenizing(request):
@@ -158,4 +193,4 @@ def facts():
 
 
 if __name__ == "__main__":
-    serve(prepare, lambda: matrix_facts(0.6))
+    serve(prepare)

@@ -1,5 +1,7 @@
 """The results as text."""
 
+from bertnp.bench.cuda import AGREEMENT
+
 
 def machine_lines(record):
     machine, peak = record["machine"], record.get("matrix_peak")
@@ -31,6 +33,7 @@ def case_lines(case):
             parts.append(f"x {found['ratio']:5.2f} ({low:.2f}-{high:.2f})".ljust(21))
         if "tokens_per_second" in found:
             parts.append(f"{found['tokens_per_second']:>9,.0f} tokens/s")
+        if "share" in found:
             parts.append(f"{100 * found['share']:4.0f} % of peak")
         if "bytes_per_second" in found:
             parts.append(f"{found['bytes_per_second'] / 1e6:6.2f} MB/s")
@@ -39,7 +42,7 @@ def case_lines(case):
         if side in case["goals"]:
             goal = case["goals"][side]
             parts.append(f"goal {goal:g}: {verdict(found['ratio'] >= goal)}")
-        if found.get("difference", 0) > 1e-3:
+        if found.get("difference", 0) > AGREEMENT[case.get("precision", "fp32")]:
             parts.append(f"RESULTS DIFFER by {found['difference']:.1g}")
         lines.append(f"  {found['name']:34}" + "  ".join(parts))
     return lines

@@ -72,6 +72,7 @@ class Runner:
                     found[side]["runs"].append(answer)
         facts["threads"] = request["threads"]
         goals = {"goals": case.goals, "memory_goal": case.memory, "share_goal": case.share}
+        goals |= {"device": case.device, "precision": case.precision}
         return {"name": case.name, "title": case.title, **goals, **facts, "sides": summarise(found, facts)}
 
     def breakdown(self, case):
@@ -119,7 +120,7 @@ class Runner:
     def amount(self, case):
         warm_up = 0 if case.kind == "tokenizing" else 1
         return {"threads": 1 if case.kind == "tokenizing" else self.threads, "warm_up": warm_up, "least": 3,
-                "time": self.time}  # fmt: skip
+                "time": self.time, "device": case.device, "precision": case.precision}  # fmt: skip
 
     def process(self, module, request):
         """Run a module of this package as a program: its answer to the request.
@@ -179,15 +180,15 @@ def summarise(found, facts):
             "versions": runs[0]["versions"],
             "blas": runs[0]["blas"],
             "threads": facts["threads"],
+            "launches": runs[0].get("launches"),
         }
         if "tokens" in facts:
+            summary |= {"tokens_per_second": facts["tokens"] / median,
+                        "operations_per_second": facts["operations"] / median}  # fmt: skip
+        if ours[0].get("matrix_peak"):
             rates = [facts["operations"] / statistics.median(run["seconds"]) for run in runs]
-            peaks = [run["matrix_peak"] for run in ours]
-            summary |= {
-                "tokens_per_second": facts["tokens"] / median,
-                "operations_per_second": facts["operations"] / median,
-                "share": statistics.median(rate / peak for rate, peak in zip(rates, peaks, strict=False)),
-            }
+            shares = [rate / run["matrix_peak"] for rate, run in zip(rates, ours, strict=False)]
+            summary["share"] = statistics.median(shares)
         if "bytes" in facts:
             summary["bytes_per_second"] = facts["bytes"] / median
         if side != "bertnp":

@@ -19,6 +19,8 @@ def prepare(request):
     kind = HEADS.get(request["kind"], "BertModel")
     model = getattr(transformers, kind).from_pretrained(request["weights"]).eval()
     batches = load_batches(request["batches"])
+    if request.get("device") == "cuda":
+        return prepare_cuda(model, batches, request)
     for batch in batches:
         if bool(batch["attention_mask"].all()):
             del batch["attention_mask"]  # nothing to mask: less work
@@ -48,6 +50,35 @@ def load_batches(path):
 
 def maybe_compiled(model, request):
     return torch.compile(model) if request["side"] == "torch-compiled" else model
+
+
+def prepare_cuda(model, batches, request):
+    """The same on a GPU; in bf16, PyTorch's automatic mixed precision, whose weights stay float32, too."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = request["precision"] == "tf32"
+    model = model.to("cuda")
+    batches = [{name: values.to("cuda") for name, values in batch.items()} for batch in batches]
+    for batch in batches:
+        if bool(batch.get("attention_mask", torch.ones(1)).all()):
+            batch.pop("attention_mask", None)
+    mixed = torch.autocast("cuda", torch.bfloat16, enabled=request["precision"] == "bf16")
+    with torch.inference_mode(), mixed:
+        out = model(**batches[0])
+        check = [out.loss.item()] if request["kind"] in HEADS else out.pooler_output[0, :4].float().tolist()
+    work = training(model, batches, request) if request["kind"] in HEADS else inference(model, batches, request)
+
+    def run():
+        with mixed:
+            work()
+        torch.cuda.synchronize()
+
+    def after():
+        from bertnp.bench.cuda import count_launches
+
+        return {"peak_bytes": torch.cuda.max_memory_reserved(), "launches": count_launches(run)}
+
+    found = facts()
+    found["versions"]["cuda"] = torch.version.cuda
+    return run, {"check": check, "after": after, **found}
 
 
 def training(model, batches, request):
@@ -83,7 +114,8 @@ def inference(model, batches, request):
 
 
 def facts():
-    library = next((line.strip(" -") for line in torch.__config__.show().splitlines() if "MKL" in line), "")
+    built_with = torch.__config__.show().splitlines()
+    library = next((line.strip(" -") for line in built_with if "Math Kernel Library" in line), "unknown")
     return {
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "blas": {"library": library, "kernels": torch.backends.cpu.get_cpu_capability()},

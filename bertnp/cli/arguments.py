@@ -61,9 +61,48 @@ def table_options(args):
     return {"format": args.file_format} | {name: getattr(args, name) for name in names if hasattr(args, name)}
 
 
+PRECISIONS = {  # what may be asked for -> what it is called
+    "float32": "float32", "fp32": "float32", "tf32": "tf32", "bf16": "bfloat16", "bfloat16": "bfloat16",
+    "float64": "float64", "fp64": "float64",
+}  # fmt: skip
+
+
+def device(text):
+    """An argument that names a device, which must be there: found out before anything else is done."""
+    from bertnp.backend import get_backend
+
+    if text not in ("cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"expected cpu or cuda, got {text!r}")
+    try:
+        get_backend(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def precision(text):
+    if text not in PRECISIONS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(PRECISIONS)}; got {text!r}")
+    return PRECISIONS[text]
+
+
 def add_device_arguments(parser):
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to compute (default: cpu)")
-    parser.add_argument("--precision", default="float32", choices=("float32", "float64"), help="default: float32")
+    parser.add_argument("--device", default="cpu", type=device, metavar="{cpu,cuda}",
+                        help="where to compute (default: cpu)")  # fmt: skip
+    parser.add_argument("--precision", default="float32", type=precision, metavar="{fp32,tf32,bf16,fp64}",
+                        help="of the numbers computed with; on a GPU, tf32 rounds what goes into matrix products, "
+                        "bf16 activations; weights stay float32, and both are faster (default: fp32)")  # fmt: skip
+
+
+def float_type_for(args):
+    """The type of a model that --precision and --device ask for; matrix products are set to TF32, or not."""
+    from bertnp.backend import get_backend
+
+    if args.precision in ("tf32", "bfloat16") and args.device != "cuda":
+        raise ValueError(f"--precision {args.precision} needs --device cuda")
+    if args.device == "cuda":
+        get_backend("cuda").device.tf32 = args.precision == "tf32"
+    return "float32" if args.precision == "tf32" else args.precision
 
 
 def add_model_argument(parser):
@@ -77,8 +116,9 @@ def load_classifier(args):
     from bertnp.pipelines import TextClassifier
 
     return TextClassifier.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=args.precision
-    )
+        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
+        dtype=float_type_for(args),
+    )  # fmt: skip
 
 
 def note(what):

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from bertnp.bench.cases import CASES, ONNX, QUICK, SIDES, TORCH, quick
-from bertnp.cli.arguments import make_writable, note, number
+from bertnp.bench.cuda import CUDA_CASES, CUDA_QUICK, gpu_lines, table_lines
+from bertnp.cli.arguments import device, make_writable, note, number
 
 PARTS = {
     "cold-start": "what is installed, and the time from the start of a process to its first prediction",
@@ -26,12 +27,17 @@ examples:
   bertnp bench -o results
   bertnp bench training-step inference-1x16 --against torch --rounds 5
   bertnp bench breakdown
+  bertnp bench --device cuda -o results
+  bertnp bench --device cuda training-32x128-tf32
 """
 
 
 def add_arguments(parser):
     parser.add_argument("cases", nargs="*", metavar="CASE",
-                        help=f"what to measure, of {', '.join(names())}; default: all")  # fmt: skip
+                        help=f"what to measure, of {', '.join(names())}; on a GPU of {', '.join(names('cuda'))}; "
+                        "default: all")  # fmt: skip
+    parser.add_argument("--device", default="cpu", type=device, metavar="{cpu,cuda}",
+                        help="cuda: BERT-base on a GPU, in fp32, tf32 and bf16 (default: cpu)")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="DIR", help="write bench.json and bench.png there")
     parser.add_argument("--quick", action="store_true", help="small models, few cases, one round: under a minute")
     parser.add_argument("--against", nargs="+", metavar="SIDE", choices=[*list(SIDES)[1:], "nothing"],
@@ -43,16 +49,18 @@ def add_arguments(parser):
     parser.add_argument("--threads", type=number(int, 1), metavar="N", help="for every side (default: all cores)")
 
 
-def names():
-    return [*(case.name for case in CASES), *PARTS]
+def names(device="cpu"):
+    return [case.name for case in CUDA_CASES] if device == "cuda" else [*(case.name for case in CASES), *PARTS]
 
 
 def run(args):
-    unknown = [name for name in args.cases if name not in names()]
+    unknown = [name for name in args.cases if name not in names(args.device)]
     if unknown:
-        raise ValueError(f"there is no case {unknown[0]!r}; there are {', '.join(names())}")
+        raise ValueError(f"there is no case {unknown[0]!r}; there are {', '.join(names(args.device))}")
     if args.output:
         make_writable(Path(args.output))
+    if args.device == "cuda":
+        return run_on_gpu(args)
     chosen = args.cases or (QUICK if args.quick else names())
     against = args.against or list(SIDES)
     from bertnp.backend.threads import core_count
@@ -84,6 +92,31 @@ def run(args):
             show(report.growth_lines(record["growth"]))
     if args.output:
         write(record, Path(args.output))
+
+
+def run_on_gpu(args):
+    """Measure on a GPU; the table of all cases comes last."""
+    from bertnp.backend.threads import core_count
+    from bertnp.bench import report
+    from bertnp.bench.running import Runner
+
+    chosen = args.cases or (CUDA_QUICK if args.quick else names("cuda"))
+    rounds, seconds = args.rounds or (1 if args.quick else 3), args.time or (0.5 if args.quick else 3.0)
+    progress = note if sys.stderr.isatty() else (lambda line: None)
+    with Runner(args.threads or core_count(), rounds, seconds, progress) as runner:
+        record = {"gpu": runner.process("ours", {"kind": "gpu"}), "rounds": rounds, "seconds_a_process": seconds,
+                  "cases": []}  # fmt: skip
+        show(gpu_lines(record["gpu"]))
+        for case in CUDA_CASES:
+            if case.name in chosen:
+                found = runner.measure(case, [side for side in case.sides if side in (args.against or case.sides)])
+                record["cases"].append(found)
+                show(report.case_lines(found))
+    if args.output:
+        from bertnp.backend.files import write_text
+
+        write_text(Path(args.output) / "bench.json", json.dumps(record, indent=2) + "\n")
+    show(table_lines(record))
 
 
 def begin(runner):

@@ -7,7 +7,7 @@ for each text. Of several [MASK]s in a text each is filled for itself.
 import json
 import sys
 
-from bertnp.cli.arguments import add_device_arguments, add_model_argument, note_cut, number
+from bertnp.cli.arguments import add_device_arguments, add_model_argument, float_type_for, note_cut, number
 from bertnp.cli.texts import add_text_arguments, keeps_every_letter, one_line_each, read_texts
 
 EXAMPLES = """\
@@ -32,8 +32,9 @@ def run(args):
     from bertnp.pipelines import FillMask
 
     fill = FillMask.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=args.precision
-    )
+        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
+        dtype=float_type_for(args),
+    )  # fmt: skip
     top_k = args.top_k or len(args.targets or range(5))
     separator = ""
     for texts, _ in chunks:

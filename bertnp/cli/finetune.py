@@ -13,6 +13,7 @@ from bertnp.backend.files import write_text
 from bertnp.cli.arguments import (
     add_device_arguments,
     add_table_arguments,
+    float_type_for,
     make_writable,
     note_cut,
     number,
@@ -114,6 +115,7 @@ class Task:
     def __init__(self, args, processes=ALONE):
         self.args = args
         self.processes = processes
+        float_type_for(args)  # raises where the device has no such type
         table = read_table(args.file, **table_options(args))
         self.columns, self.header, self.rows = table.columns, table.header, len(table)
         self.file_hash = file_hash(args.file)
@@ -143,7 +145,7 @@ class Task:
     def load_model(self, seed):
         """The pre-trained model with a classifier for these labels; of one that fits, the classifier is kept."""
         model = BertForSequenceClassification.from_pretrained(
-            self.args.model, seed=seed, dtype=self.args.precision, device=self.args.device,
+            self.args.model, seed=seed, dtype=float_type_for(self.args), device=self.args.device,
             id2label=dict(enumerate(self.names)), ignore_mismatched_sizes=True,
             problem_type="regression" if self.regression else "single_label_classification",
         )  # fmt: skip

@@ -6,7 +6,13 @@ Output is one line a pair: the probability and the two sentences with tabs betwe
 import json
 import sys
 
-from bertnp.cli.arguments import add_device_arguments, add_model_argument, add_table_arguments, note_cut
+from bertnp.cli.arguments import (
+    add_device_arguments,
+    add_model_argument,
+    add_table_arguments,
+    float_type_for,
+    note_cut,
+)
 from bertnp.cli.texts import add_output_arguments, check_texts, keeps_every_letter, one_line_each, read_table_of
 
 EXAMPLES = """\
@@ -41,8 +47,9 @@ def run(args):
     from bertnp.pipelines import NextSentence
 
     follows = NextSentence.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device, dtype=args.precision
-    )
+        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
+        dtype=float_type_for(args),
+    )  # fmt: skip
     examples = encode_texts(follows.tokenizer, first, second, max_length=follows.max_length)
     note_cut(examples, follows.max_length, "pairs")
     for one, other, probability in zip(first, second, follows.probabilities(examples).tolist(), strict=True):

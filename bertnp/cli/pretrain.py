@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bertnp.backend.files import remove_leftovers, write_text
-from bertnp.cli.arguments import add_device_arguments, make_writable, number
+from bertnp.cli.arguments import add_device_arguments, float_type_for, make_writable, number
 from bertnp.cli.plot import PICTURE
 from bertnp.cli.training import (
     Notes,
@@ -187,6 +187,7 @@ def absolute(value):
 
 
 def check_arguments(args):
+    float_type_for(args)  # raises where the device has no such type
     if args.instances and args.corpus:
         raise ValueError("give either CORPUS or --instances")
     if not args.instances and not args.corpus:
@@ -270,14 +271,14 @@ def make_model(args, tokenizer):
     """The model to train: fresh, or from --model."""
     kind = BertForMaskedLM if args.no_next_sentence else BertForPreTraining
     if args.model:
-        return kind.from_pretrained(args.model, seed=args.seed, dtype=args.precision, device=args.device)
+        return kind.from_pretrained(args.model, seed=args.seed, dtype=float_type_for(args), device=args.device)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=args.hidden, num_hidden_layers=args.layers,
         num_attention_heads=args.heads, intermediate_size=args.intermediate or 4 * args.hidden,
         max_position_embeddings=max(args.max_length, 128), pad_token_id=tokenizer.pad_token_id,
         hidden_dropout_prob=args.dropout, attention_probs_dropout_prob=args.dropout,
     )  # fmt: skip
-    return kind(config, seed=args.seed, dtype=args.precision, device=args.device)
+    return kind(config, seed=args.seed, dtype=float_type_for(args), device=args.device)
 
 
 def make_trainer(args, output, model, data, processes):

@@ -70,7 +70,8 @@ from bertnp.functional.softmax_functions import (
     softmax_backward,
 )
 
-importlib.import_module("bertnp.backend.numpy_kernels")  # registers its kernels, now that the formulas are there
+for _kernels in ("numpy_kernels", "cupy_kernels"):  # they register themselves, now that the formulas are there
+    importlib.import_module(f"bertnp.backend.{_kernels}")
 
 __all__ = [
     "adamw",

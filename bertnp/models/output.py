@@ -1,6 +1,6 @@
 """What a model's forward returns."""
 
-from bertnp.backend import as_array
+from bertnp.backend import as_array, computed
 
 
 class ModelOutput:
@@ -64,7 +64,7 @@ class LossPart:
 
     def correct(self):
         """How many labelled items have their label as the likeliest class: (), beside the logits."""
-        return (self.logits.argmax(axis=-1) == as_array(self.labels, like=self.logits)).sum()
+        return (computed(self.logits).argmax(axis=-1) == as_array(self.labels, like=self.logits)).sum()
 
 
 class WhenRead:

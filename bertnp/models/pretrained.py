@@ -131,11 +131,11 @@ class PreTrainedModel(Module):
         folder = Path(folder)
         config = self.config.copy()
         config.architectures = [type(self).__name__]
-        config.dtype = np.dtype(self.dtype).name
+        config.dtype = np.dtype(self.host_dtype).name
         if hasattr(config, "torch_dtype"):  # the same under its older name
             config.torch_dtype = config.dtype
         arrays = {
-            name: (parameter.shape, np.dtype(self.dtype).itemsize, lambda p=parameter: to_numpy(p.data))
+            name: (parameter.shape, np.dtype(self.host_dtype).itemsize, lambda p=parameter: to_numpy(p.master))
             for name, parameter in self.named_parameters()
         }
         if not getattr(self.config, "tie_word_embeddings", True):  # transformers then looks for each name by itself

@@ -167,6 +167,11 @@ class Module:
         return None if self.buffer is None else self.buffer.dtype
 
     @property
+    def host_dtype(self):
+        """The float type of results on the host: the model's, but float32 for bfloat16."""
+        return None if self.buffer is None else self.buffer.data.dtype
+
+    @property
     def device(self):
         return None if self.buffer is None else self.buffer.backend.name
 

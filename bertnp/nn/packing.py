@@ -6,7 +6,7 @@ import threading
 import numpy as np
 
 import bertnp.functional as F
-from bertnp.backend import share
+from bertnp.backend import as_array, share
 
 
 class Packing:
@@ -91,6 +91,9 @@ class Packing:
         """Draws (T, width) masks: every position of every token is kept or dropped for itself."""
 
         def draw(dropout):
+            device = drawn_on(dropout)
+            if device is not None:
+                return device.draw_rows(dropout.buffer.data, self.starts, self.lengths, width, self.key(dropout))
             keep = np.empty((self.T, width), bool)
 
             def one(b):
@@ -106,6 +109,10 @@ class Packing:
         """Draws (B, width) masks, for one vector a sequence."""
 
         def draw(dropout):
+            device = drawn_on(dropout)
+            if device is not None:
+                rows, one_each = np.arange(self.B), np.ones(self.B, int)
+                return device.draw_rows(dropout.buffer.data, rows, one_each, width, self.key(dropout))
             return np.stack([self._draw(dropout, b, (width,)) for b in range(self.B)])
 
         return draw
@@ -114,6 +121,9 @@ class Packing:
         """Draws (B, A, K, K) masks; an example of n kept tokens draws A·n·n of them, whatever the others' lengths."""
 
         def draw(dropout):
+            device = drawn_on(dropout)
+            if device is not None:
+                return device.draw_heads(dropout.buffer.data, self.lengths, heads, self.key(dropout))
             keep = np.ones((self.B, heads, self.K, self.K), bool)
 
             def one(b):
@@ -125,8 +135,17 @@ class Packing:
 
         return draw
 
+    def key(self, dropout):
+        """What a dropout's masks are drawn by, but for each sequence's own number, and its rate."""
+        return self.streams.seed, dropout.site, self.first_example, self.step, dropout.p
+
     def _draw(self, dropout, b, shape):
         return self.streams.keep(dropout.p, shape, dropout.site, self.first_example + b, self.step)
+
+
+def drawn_on(dropout):
+    """What draws masks on the device that the layer's model is on, or None where the host does."""
+    return None if dropout.buffer is None else dropout.buffer.backend.masks
 
 
 class Queries:
@@ -150,17 +169,23 @@ class Queries:
 
     def draw_tokens(self, width):
         """Draws (R, width) masks."""
-        draw = self.packing.draw_tokens(width)
-        return lambda dropout: draw(dropout)[self.rows]
+        draw_all = self.packing.draw_tokens(width)
+
+        def draw(dropout):
+            every = draw_all(dropout)
+            return every[as_array(self.rows, like=every)]
+
+        return draw
 
     def draw_attention(self, heads):
         """Draws (B, A, Q, K) masks, Q the most rows of any sequence."""
 
         def draw(dropout):
-            every = self.packing.draw_attention(heads)(dropout)
-            keep = np.ones((self.packing.B, heads, int(self.lengths.max()), self.packing.K), bool)
-            keep[self.sequences, :, self.places] = every[self.sequences, :, self.inside]
-            return keep
+            every = self.packing.draw_attention(heads)(dropout)  # (B, A, K, K)
+            query = np.zeros((self.packing.B, 1, int(self.lengths.max())), int)  # which of the K each of the Q is
+            query[self.sequences, 0, self.places] = self.inside
+            sequence, head = np.arange(self.packing.B)[:, None, None], np.arange(heads)[:, None]
+            return every[tuple(as_array(index, like=every) for index in (sequence, head, query))]
 
         return draw
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bertnp.backend import get_backend, to, to_numpy
+from bertnp.backend import float_type, get_backend, to, to_numpy
 
 
 class Parameter:
@@ -31,16 +31,26 @@ class Parameter:
 
     @property
     def data(self):
+        """The values that layers compute with."""
+        self._check_allocated()
+        return self._view(self.buffer.values)
+
+    @property
+    def master(self):
+        """The values as the optimiser keeps them: the same, but not rounded to bfloat16."""
+        self._check_allocated()
+        return self._view(self.buffer.data)
+
+    def _check_allocated(self):
         if self.buffer is None:
             raise RuntimeError(f"{self!r} has no values yet: call initialize() on its layer or model")
-        return self._view(self.buffer.data)
 
     @data.setter
     def data(self, values):
         """Copy values into place; dtype and device are converted, the shape must agree."""
         if tuple(values.shape) != self.shape:
             raise ValueError(f"{self.name}: expected shape {self.shape}, got {tuple(values.shape)}")
-        self.data[...] = to(values, self.buffer.backend)
+        self.master[...] = to(values, self.buffer.backend)
         self.buffer.version += 1
 
     def resize(self, rows):
@@ -91,6 +101,7 @@ class ParameterBuffer:
     """All parameters of a model in one flat array, those with weight decay first; their gradients in a second.
 
     data: (n,) 64-byte aligned   grad: (n,), None until the first backward
+    dtype: the type that layers compute in; data and gradients are of the same, but float32 for bfloat16
     decayed: how many elements, from the start, weight decay acts on
     version: counts the changes made through parameters and optimisers
 
@@ -100,21 +111,36 @@ class ParameterBuffer:
 
     def __init__(self, parameters, dtype=np.float32, device=None):
         self.backend = get_backend(device)
-        self.dtype = np.dtype(dtype)
+        self.dtype = float_type(dtype)
+        is_rounded = self.dtype.name == "bfloat16"
+        if is_rounded and not self.backend.has_bfloat16:
+            raise ValueError(f"bfloat16 needs device 'cuda', got {self.backend.name}")
         self.parameters = [p for p in parameters if p.decay] + [p for p in parameters if not p.decay]
         size = sum(p.size for p in self.parameters)
         self.decayed = sum(p.size for p in self.parameters if p.decay)
-        self.data = self.backend.zeros_aligned(size, self.dtype)
+        self.data = self.backend.zeros_aligned(size, np.float32 if is_rounded else self.dtype)
+        self._rounded = self.backend.zeros_aligned(size, self.dtype) if is_rounded else None
+        self._rounded_version = 0
         self.gradients = None  # as they lie in memory; those of `unwritten` parameters are to be zero
         self.unwritten = set()
         self.version = 0
         start = 0
         for parameter in self.parameters:
-            values = None if parameter.buffer is None else to_numpy(parameter.data)
+            values = None if parameter.buffer is None else to_numpy(parameter.master)
             parameter.buffer, parameter.start = self, start
             if values is not None:
                 parameter.data = values
             start += parameter.size
+
+    @property
+    def values(self):
+        """What layers compute with: data, rounded to bfloat16 where that is the type; (n,)"""
+        if self._rounded is None:
+            return self.data
+        if self._rounded_version != self.version:
+            self._rounded[...] = self.data
+            self._rounded_version = self.version
+        return self._rounded
 
     @property
     def grad(self):
@@ -131,7 +157,7 @@ class ParameterBuffer:
 
     def allocate_grad(self):
         if self.gradients is None:
-            self.gradients = self.backend.zeros_aligned(self.data.size, self.dtype)
+            self.gradients = self.backend.zeros_aligned(self.data.size, self.data.dtype)
             self.zero_grad()
 
     def zero_grad(self):

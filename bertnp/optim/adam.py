@@ -5,7 +5,7 @@ import numpy as np
 import bertnp.functional as F
 from bertnp.backend import to_numpy
 
-BLOCK = 1 << 22  # elements updated at a time, so that a textbook body's intermediate results stay small
+BLOCK = 1 << 22  # elements updated at a time on the host, so that a textbook body's intermediate results stay small
 
 
 class AdamW:
@@ -37,18 +37,19 @@ class AdamW:
 
     def step(self, scale=1.0):
         """Update every parameter from its gradient times scale (a number, or what `clip_grad_norm` returned)."""
-        buffer = self.fitting_buffer()
-        if buffer.grad is None:
+        buffer, gradients = self.fitting_buffer(), self.buffer.grad
+        if gradients is None:
             raise RuntimeError("there are no gradients yet: call model.backward() before optimizer.step()")
         self.allocate()
         self.steps += 1
+        together = BLOCK if buffer.backend.name == "numpy" else max(buffer.data.size, 1)  # a device has one to launch
         boundaries = ((0, buffer.decayed, self.weight_decay), (buffer.decayed, buffer.data.size, 0.0))
         for first, last, weight_decay in boundaries:
-            for start in range(first, last, BLOCK):
-                block = slice(start, min(start + BLOCK, last))
+            for start in range(first, last, together):
+                block = slice(start, min(start + together, last))
                 parameter, mean, variance = buffer.data[block], self.mean[block], self.variance[block]
                 F.adamw(
-                    parameter, buffer.grad[block], mean, variance, self.steps, self.lr, self.betas, self.eps,
+                    parameter, gradients[block], mean, variance, self.steps, self.lr, self.betas, self.eps,
                     weight_decay, self.bias_correction, scale, out=(parameter, mean, variance),
                 )  # fmt: skip
         buffer.version += 1
@@ -68,8 +69,8 @@ class AdamW:
 
     def allocate(self):
         if self.mean is None:
-            self.mean = self.buffer.backend.zeros_aligned(self.buffer.data.size, self.buffer.dtype)
-            self.variance = self.buffer.backend.zeros_aligned(self.buffer.data.size, self.buffer.dtype)
+            self.mean = self.buffer.backend.zeros_aligned(self.buffer.data.size, self.buffer.data.dtype)
+            self.variance = self.buffer.backend.zeros_aligned(self.buffer.data.size, self.buffer.data.dtype)
 
     def state_dict(self):
         """What a checkpoint needs to go on: steps, and both moments as host arrays."""
@@ -103,4 +104,4 @@ def clip_grad_norm(model, max_norm, eps=1e-6):
         raise ValueError(f"max_norm: expected a positive number, got {max_norm!r}")
     if model.buffer.grad is None:
         raise RuntimeError("there are no gradients yet: call model.backward() before clipping")
-    return F.clip_scale(model.buffer.grad, np.dtype(model.dtype).type(max_norm).item(), eps)
+    return F.clip_scale(model.buffer.grad, np.dtype(model.host_dtype).type(max_norm).item(), eps)

@@ -80,7 +80,7 @@ class TextClassifier:
 
     def scores(self, examples):
         """The scores of texts already encoded, (n, C), in their order, on the host."""
-        scores = np.zeros((len(examples), self.model.config.num_labels), self.model.dtype)
+        scores = np.zeros((len(examples), self.model.config.num_labels), self.model.host_dtype)
         with inference():
             for rows in batches_by_length(examples.lengths, self.batch_size):
                 logits = self.model(**examples.batch(rows)).logits

@@ -57,7 +57,7 @@ class NextSentence:
 
     def probabilities(self, examples):
         """That B follows A, for pairs already encoded: (n,), in their order, on the host."""
-        probabilities = np.zeros(len(examples), self.model.dtype)
+        probabilities = np.zeros(len(examples), self.model.host_dtype)
         with inference():
             for rows in batches_by_length(examples.lengths, self.batch_size):
                 logits = self.model(**examples.batch(rows)).logits  # (B, 2)

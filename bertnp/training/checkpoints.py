@@ -103,7 +103,7 @@ def environment(model):
     from bertnp import __version__
 
     threads = {name: os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {
+    found = {
         "bertnp": __version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
@@ -113,6 +113,9 @@ def environment(model):
         "threads": {name: value for name, value in threads.items() if value},
         "device": model.device,
     }
+    if getattr(getattr(model.buffer.backend, "device", None), "tf32", False):
+        found["tf32"] = True  # matrix products of float32 are rounded to TF32
+    return found
 
 
 def blas_name():

@@ -28,7 +28,7 @@ def predict_logits(model, examples, batch_size=64, processes=ALONE):
             batch = examples.batch(rows)
             out = model(**batch)
             if logits is None:
-                logits = np.zeros((len(examples), *out.logits.shape[1:]), model.dtype)
+                logits = np.zeros((len(examples), *out.logits.shape[1:]), model.host_dtype)
             logits[rows] = to_numpy(out.logits)
             if out.loss is not None:
                 count = labelled_items(batch)["labels"]
