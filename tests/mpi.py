@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-LIMIT = 120  # seconds, after which a hanging run fails
+LIMIT = 240  # seconds, after which a hanging run fails
 
 
 def mpiexec():

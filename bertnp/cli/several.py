@@ -16,10 +16,12 @@ def run_in_all(command, processes):
     """
     try:
         with contextlib.nullcontext() if processes.first else silence():
-            return command()
+            result = command()
+        processes.part()
+        return result
     except SystemExit:  # argparse ends so after --help, everywhere
         raise
-    except Stopped:  # everywhere, too; but the first one still saves and draws
+    except Stopped:  # everywhere, too
         processes.part()
         raise
     except KeyboardInterrupt:

@@ -148,7 +148,10 @@ class Processes(OneProcess):
         use_gpu(self.place)
 
     def part(self):
-        """Part from the others, in all processes at the same place: how each ends after that is its own affair."""
+        """Part from the others, in all processes at the same place; the first one may still have to save and draw.
+
+        How each ends after that is its own affair. MPI would wait for it, too, but keep the processor busy meanwhile.
+        """
         self.wait()
         self.mpi.Finalize()
 
