@@ -19,6 +19,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401  (makes NumPy know the name bfloat16)
 import numpy as np
 from strict_device import BACKEND, StrictArray
 

@@ -35,6 +35,14 @@ def test_checkpoint(checkpoint_dir):
 def test_data_missing_inside():
     pytest.skip("no file")
 
+@pytest.mark.compiler
+def test_compiler():
+    pass
+
+@pytest.mark.gpu
+def test_gpu():
+    pass
+
 def test_other_skip():
     pytest.skip("another reason")
 
@@ -52,13 +60,15 @@ def run(tmp_path_factory):
     shutil.copy(TESTS / "conftest.py", folder)
     (folder / "test_sample.py").write_text(SAMPLE, encoding="utf-8")
     (folder / "test_module.py").write_text("import pytest\npytest.importorskip('no_such_oracle')\n", encoding="utf-8")
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    oracle\n    data\n", encoding="utf-8")
+    markers = "\n    ".join(("[pytest]\nmarkers =", "oracle", "data", "compiler", "gpu"))
+    (folder / "pytest.ini").write_text(markers + "\n", encoding="utf-8")
 
     def run_with(**variables):
         path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BERTNP_")}
         environment |= {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         environment |= {"BERTNP_DATA": str(folder / "nowhere"), **variables}
+        environment |= {"PATH": str(folder), "CUDA_VISIBLE_DEVICES": ""}  # no compiler, no GPU
         command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
         outcomes = {}
@@ -74,12 +84,14 @@ def run(tmp_path_factory):
 def test_what_is_missing_is_skipped(run):
     outcomes, output = run()
     assert outcomes == {"test_oracle_that_is_there": "PASSED", "test_expected_failure": "XFAIL"}
-    for reason in ("no_such_oracle is not installed", "no real data at", "no real checkpoints; set", "another reason"):
+    for reason in ("no_such_oracle is not installed", "no real data at", "no real checkpoints; set", "another reason",
+                   "there is no C++ compiler", "CuPy"):  # fmt: skip
         assert reason in output
 
 
 def test_what_is_required_fails_where_it_is_missing(run):
-    outcomes, output = run(BERTNP_REQUIRE_ORACLES="1", BERTNP_REQUIRE_DATA="1")
+    required = dict.fromkeys(("ORACLES", "DATA", "COMPILER", "GPU"), "1")
+    outcomes, output = run(**{f"BERTNP_REQUIRE_{what}": value for what, value in required.items()})
     assert outcomes == {
         "test_oracle_that_is_there": "PASSED",
         "test_expected_failure": "XFAIL",
@@ -89,5 +101,7 @@ def test_what_is_required_fails_where_it_is_missing(run):
         "test_data": "ERROR",
         "test_checkpoint": "ERROR",
         "test_data_missing_inside": "FAILED",
+        "test_compiler": "ERROR",
+        "test_gpu": "ERROR",
     }, output
     assert "BERTNP_REQUIRE_ORACLES=1" in output and "BERTNP_REQUIRE_DATA=1" in output

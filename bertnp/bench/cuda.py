@@ -84,21 +84,6 @@ def products_peak(precision, repeat=20):
     return best
 
 
-def count_launches(run):
-    """How many kernels and copies a run starts on the GPU, told by PyTorch's profiler, which sees all of a process.
-
-    None where PyTorch is not installed.
-    """
-    try:
-        from torch.autograd import DeviceType
-        from torch.profiler import ProfilerActivity, profile
-    except ImportError:
-        return None
-    with profile(activities=[ProfilerActivity.CUDA]) as record:
-        run()
-    return sum(event.device_type == DeviceType.CUDA for event in record.events()) or None
-
-
 def gpu_lines(gpu):
     peaks = ", ".join(f"{PRECISIONS[name]} {peak / 1e12:.0f}" for name, peak in gpu["peaks"].items())
     return [

@@ -19,6 +19,7 @@ from bertnp.bench.cases import ONNX, SIDES, operations
 NEEDS = {  # module that runs a side -> packages it needs
     "ours": (),
     "torch_peer": ("torch", "transformers"),
+    "launches_peer": ("torch",),
     "onnx_peer": ("onnxruntime", "onnx", "torch", "transformers"),
     "tokenizers_peer": ("tokenizers",),
 }
@@ -73,7 +74,14 @@ class Runner:
         facts["threads"] = request["threads"]
         goals = {"goals": case.goals, "memory_goal": case.memory, "share_goal": case.share}
         goals |= {"device": case.device, "precision": case.precision}
-        return {"name": case.name, "title": case.title, **goals, **facts, "sides": summarise(found, facts)}
+        sides = summarise(found, facts)
+        if case.device == "cuda" and not self.missing_packages("launches_peer"):
+            self.progress(f"{case.name}: counting launches")
+            for side in (side for side in sides if "runs" in sides[side]):
+                asked = {**request, "side": side, "module": SIDES[side][0]}
+                with contextlib.suppress(ChildProcessError):
+                    sides[side] |= {"launches": self.process("launches_peer", asked)["launches"]}
+        return {"name": case.name, "title": case.title, **goals, **facts, "sides": sides}
 
     def breakdown(self, case):
         """The time of each formula in one training step of a case: see `breakdown.breakdown`."""
@@ -88,7 +96,10 @@ class Runner:
 
     def missing(self, side):
         """The packages that a side needs and that are not installed."""
-        return [name for name in NEEDS[SIDES[side][0]] if importlib.util.find_spec(name) is None]
+        return self.missing_packages(SIDES[side][0])
+
+    def missing_packages(self, module):
+        return [name for name in NEEDS[module] if importlib.util.find_spec(name) is None]
 
     def model_work(self, case):
         weights = self.weights(case)
@@ -180,7 +191,6 @@ def summarise(found, facts):
             "versions": runs[0]["versions"],
             "blas": runs[0]["blas"],
             "threads": facts["threads"],
-            "launches": runs[0].get("launches"),
         }
         if "tokens" in facts:
             summary |= {"tokens_per_second": facts["tokens"] / median,

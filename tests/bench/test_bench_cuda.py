@@ -32,7 +32,6 @@ def request_for(tmp_path, monkeypatch):
     monkeypatch.setattr("bertnp.backend.arrays._backends", backends)
     monkeypatch.setattr(BACKEND, "synchronize", lambda: None, raising=False)
     monkeypatch.setattr(BACKEND, "held_bytes", lambda: 10**9, raising=False)
-    monkeypatch.setattr(cuda, "count_launches", lambda run: run() or 7)
 
     def request_for(name):
         case = next(case for case in cuda.CUDA_CASES if case.name == name)
@@ -56,7 +55,7 @@ def test_work_is_done_on_the_device_in_the_precision_asked_for(request_for, name
         before = sum(device.calls.values())
         run()
         assert sum(device.calls.values()) > before + 10
-        assert facts.pop("after")() == {"peak_bytes": 10**9, "launches": 7}
+        assert facts.pop("after")() == {"peak_bytes": 10**9}
         assert device.tf32 == name.endswith("tf32")
     on_host = ours.prepare({**request, "device": "cpu", "precision": "fp32"})[1]
     np.testing.assert_allclose(facts["check"], on_host["check"], rtol=cuda.AGREEMENT[request["precision"]], atol=2e-2)

@@ -79,20 +79,30 @@ static bool release(int first, int last, State state)
     return true;
 }
 
+// Runs a warp until all its threads wait for other warps, or are done.
+static void run_warp(int first, int last, bool descending)
+{
+    do {
+        for (volatile int k = first; k < last; k = k + 1) {
+            Thread* thread = &threads[descending ? first + last - 1 - k : k];
+            if (thread->state == READY) resume(thread);
+        }
+    } while (release(first, last, AT_WARP));
+}
+
+// One warp after the other goes as far as it can, so that one that runs ahead where it should wait is noticed.
 static bool run_block(int count, bool descending)
 {
+    int warps = (count + WARP - 1) / WARP;
     for (;;) {
-        for (volatile int k = 0; k < count; k = k + 1) {
-            Thread* thread = &threads[descending ? count - 1 - k : k];
-            if (thread->state == READY) resume(thread);
+        for (volatile int k = 0; k < warps; k = k + 1) {
+            int first = (descending ? warps - 1 - k : k) * WARP;
+            run_warp(first, first + WARP < count ? first + WARP : count, descending);
         }
         int done = 0;
         for (int i = 0; i < count; i++) done += threads[i].state == DONE;
         if (done == count) return true;
-        bool released = release(0, count, AT_BLOCK);
-        for (int first = 0; !released && first < count; first += WARP)
-            for (int warp = first; warp < count; warp += WARP) released |= release(warp, warp + WARP, AT_WARP);
-        if (!released) return false;
+        if (!release(0, count, AT_BLOCK)) return false;
     }
 }
 
