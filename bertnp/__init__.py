@@ -29,6 +29,7 @@ _HOME = {
     "AdamW": "optim",
     "clip_grad_norm": "optim",
     "Trainer": "training",
+    "SentenceEncoder": "pipelines",
     "inference": "nn",
     "plain_formulas": "backend",
     "to": "backend",

@@ -16,6 +16,8 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "finetune": "teach a pre-trained BERT to classify texts, or to give them a number",
     "evaluate": "measure a fine-tuned model on a labelled file",
     "predict": "label texts, with probabilities",
+    "embed": "turn texts into vectors",
+    "similar": "find the texts most like a query",
     "plot": "draw the curves of a training",
     "info": "say what a model folder holds",
     "bench": "measure speed and memory, beside other libraries",

@@ -3,5 +3,6 @@
 from bertnp.pipelines.classification import TextClassifier, is_trained_classifier
 from bertnp.pipelines.masked_words import FillMask
 from bertnp.pipelines.next_sentence import NextSentence
+from bertnp.pipelines.sentence_vectors import SentenceEncoder
 
-__all__ = ["FillMask", "NextSentence", "TextClassifier", "is_trained_classifier"]
+__all__ = ["FillMask", "NextSentence", "SentenceEncoder", "TextClassifier", "is_trained_classifier"]
