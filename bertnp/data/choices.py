@@ -121,10 +121,10 @@ class EncodedChoices(EncodedTexts):
     """
 
     def __init__(self, choices, labels=None, pad_token_id=0, texts=None):
-        super().__init__([], [], None, pad_token_id)
         self.choices = choices
         self.C = len(choices[0])
         self.labels = None if labels is None else np.asarray(labels, np.int64)
+        self.pad_token_id = pad_token_id
         self.lengths = np.array([row.lengths.max() for row in choices], np.int64)
         self.texts = np.arange(len(choices)) if texts is None else np.asarray(texts, np.int64)
 
