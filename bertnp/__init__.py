@@ -30,6 +30,7 @@ _HOME = {
     "clip_grad_norm": "optim",
     "Trainer": "training",
     "SentenceEncoder": "pipelines",
+    "pipeline": "pipelines",
     "inference": "nn",
     "plain_formulas": "backend",
     "to": "backend",
