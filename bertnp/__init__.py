@@ -32,6 +32,7 @@ _HOME = {
     "SentenceEncoder": "pipelines",
     "pipeline": "pipelines",
     "inference": "nn",
+    "head_mask": "models.head_masks",
     "plain_formulas": "backend",
     "to": "backend",
     "to_numpy": "backend",

@@ -18,6 +18,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "predict": "label texts, with probabilities",
     "embed": "turn texts into vectors",
     "similar": "find the texts most like a query",
+    "head-importance": "say which attention heads a fine-tuned model needs",
     "plot": "draw the curves of a training",
     "info": "say what a model folder holds",
     "bench": "measure speed and memory, beside other libraries",
