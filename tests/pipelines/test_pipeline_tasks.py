@@ -326,6 +326,19 @@ def test_models_instead_of_folders():
         bertnp.pipeline("question-answering", model=model, tokenizer=tokenizer)
 
 
+@pytest.mark.parametrize(("task", "fixture", "inputs"), [
+    ("text-classification", "classifier", TEXTS), ("token-classification", "tagger", TEXTS),
+    ("question-answering", "reader", {"question": "very fine ?", "context": LONG}),
+    ("feature-extraction", "encoder", TEXTS), ("zero-shot-classification", "entailer", TEXTS),
+    ("sentence-similarity", "encoder", {"source_sentence": TEXTS[0], "sentences": TEXTS}),
+])  # fmt: skip
+def test_answers_are_the_same_on_a_device_that_holds_to_its_own_arrays(request, device, task, fixture, inputs):
+    folder = request.getfixturevalue(fixture)
+    options = {"candidate_labels": ["film", "day"]} if task.startswith("zero") else {}
+    here, there = (bertnp.pipeline(task, model=folder, dtype=np.float64, device=d, **options) for d in ("cpu", device))
+    assert same(there(inputs), here(inputs))
+
+
 def test_what_is_wrong_is_named(classifier, tagger, reader, encoder, entailer):
     def refused(error, match, task, folder, *inputs, **options):
         with pytest.raises(error, match=match):
