@@ -2,7 +2,9 @@
 
 import inspect
 
-from bertnp.backend import to_numpy
+from bertnp import blas
+from bertnp.backend import share, to_numpy
+from bertnp.backend.threads import get_threads
 from bertnp.data import batches_by_length
 from bertnp.nn import inference
 from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
@@ -84,12 +86,35 @@ class Pipeline:
         read: from what the model returns to the output, (B, ...)
         """
         results = [None] * len(examples)
-        with inference():
-            for rows in batches_by_length(examples.lengths, self.batch_size):
-                values = to_numpy(read(self.model(**examples.inputs(rows))))
-                for row, value in zip(rows, values, strict=True):
-                    results[row] = value
+
+        def put(rows):
+            values = to_numpy(read(self.model(**examples.inputs(rows))))
+            for row, value in zip(rows, values, strict=True):
+                results[row] = value
+
+        for_each_batch(self.model, examples.lengths, self.batch_size, put)
         return results
+
+
+def for_each_batch(model, lengths, batch_size, function):
+    """Call function(rows) for batches of texts of like length, saving nothing for a backward.
+
+    On the processor, where there are enough, each core takes batches of its own: while one multiplies matrices another
+    does what waits for memory, and none waits for the others after every step. That needs a BLAS that can be told to
+    leave the other cores alone.
+    """
+    batches = list(batches_by_length(lengths, batch_size))[::-1]  # the longest first: none is waited for in the end
+
+    def one(number):
+        with inference():
+            function(batches[number])
+
+    if model.device == "numpy" and len(batches) > get_threads() > 1 and blas.kernels() is not None:
+        with blas.threads(1):
+            share(one, len(batches))
+    else:
+        for number in range(len(batches)):
+            one(number)
 
 
 HEADS_ALIKE = ("BertForSequenceClassification", "BertForTokenClassification", "BertForMultipleChoice")

@@ -9,9 +9,9 @@ import numpy as np
 
 from bertnp.backend import array_module, as_array, to_numpy
 from bertnp.backend.hub import fetch_pretrained
-from bertnp.data import batches_by_length, encode_texts
+from bertnp.data import encode_texts
 from bertnp.models.bert import BertModel
-from bertnp.nn import inference
+from bertnp.pipelines.base import for_each_batch
 from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
 from bertnp.tokenization import BertTokenizer
 
@@ -167,10 +167,13 @@ class SentenceEncoder:
         vectors = np.zeros((len(examples), self.size), self.model.dtype)
         bar = tqdm(total=len(examples), unit=" texts", desc="embedding", delay=2, leave=False,
                    disable=None if progress else True)  # fmt: skip
-        with inference(), bar:
-            for rows in batches_by_length(examples.lengths, self.batch_size):
-                vectors[rows] = to_numpy(self.pool(examples.batch(rows)))
-                bar.update(len(rows))
+
+        def put(rows):
+            vectors[rows] = to_numpy(self.pool(examples.batch(rows)))
+            bar.update(len(rows))
+
+        with bar:
+            for_each_batch(self.model, examples.lengths, self.batch_size, put)
         return vectors
 
     def pool(self, batch):

@@ -8,6 +8,8 @@ from tiny_model import tiny_tokenizer
 
 import bertnp
 from bertnp import SentenceEncoder
+from bertnp.backend import share
+from bertnp.backend.threads import get_threads, set_threads
 
 OLD = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens")
 
@@ -103,6 +105,25 @@ def test_texts_are_ranked_by_cosine(folder):
 
 def test_no_texts_give_no_vectors(folder):
     assert SentenceEncoder.from_pretrained(folder).encode([]).shape == (0, 16)
+
+
+@pytest.fixture
+def three_threads():
+    before = get_threads()
+    set_threads(3)
+    yield
+    set_threads(before)
+
+
+def test_batches_side_by_side_give_what_they_give_one_after_the_other(folder, three_threads, monkeypatch):
+    encoder, ran = SentenceEncoder.from_pretrained(folder, batch_size=1), []
+    monkeypatch.setattr("bertnp.pipelines.base.blas.kernels", lambda: "Haswell")
+    monkeypatch.setattr("bertnp.pipelines.base.share", lambda work, count: (ran.append(count), share(work, count)))
+    texts = [*TEXTS, *TEXTS]
+    together = encoder.encode(texts)
+    assert ran == [10]
+    set_threads(1)
+    assert np.array_equal(together, encoder.encode(texts)) and ran == [10]
 
 
 @pytest.mark.oracle("sentence_transformers")
