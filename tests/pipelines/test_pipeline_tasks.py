@@ -295,6 +295,15 @@ def test_any_labels_by_what_is_entailed(entailer):
     )
 
 
+def test_of_what_is_too_long_the_text_is_cut_not_the_hypothesis(entailer):
+    classify = bertnp.pipeline("zero-shot-classification", model=entailer)
+    hypothesis = "it was very very very very very very very very very very fine , a film ."
+    (ids,) = classify.encode([TEXTS[1]], [hypothesis]).input_ids
+    assert len(ids) == 24
+    assert ids[-18:].tolist() == tiny_tokenizer()(hypothesis, add_special_tokens=False)["input_ids"] + [3]
+    assert ids[:6].tolist() == tiny_tokenizer()(TEXTS[1])["input_ids"][:5] + [3]
+
+
 @pytest.mark.oracle("torch", "transformers")
 @pytest.mark.parametrize("names", [ENTAILMENT, ["ENTAILMENT", "not"]])
 def test_any_labels_are_transformers(tmp_path, names):
