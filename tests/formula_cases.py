@@ -147,6 +147,7 @@ def _cases():
 
     yield case("split_heads", "batch", "x", {"x": normal(B, S, A * D), "heads": A})
     yield case("merge_heads", "batch", "x", {"x": normal(B, A, S, D)})
+    yield case("mask_heads", "rows", "x head_mask", {"x": normal(K, A * D), "head_mask": normal(K, A) + 1.3})
 
     # layer normalisation: γ is not 1, β not 0
 

@@ -1,33 +1,52 @@
 """Plain and labelled texts from files, as token ids, in batches."""
 
+from bertnp.data.answers import find_answers
 from bertnp.data.batches import batches, batches_by_length, epoch_order, labelled_items
+from bertnp.data.choices import Choices, encode_choices, read_choices
 from bertnp.data.corpus import corpus_files, corpus_hash, guess_corpus_format, read_documents
 from bertnp.data.encoded import EncodedTexts, encode_texts
 from bertnp.data.instances import PretrainingInstance, create_pretraining_instances
 from bertnp.data.masking import DynamicMasking, mask_tokens
 from bertnp.data.pretraining import PretrainingInstances, make_instances
+from bertnp.data.questions import Questions, encode_questions, read_questions
 from bertnp.data.sentences import split_sentences
 from bertnp.data.tables import LabelledTexts, decode_lines, read_table
+from bertnp.data.tagged import TaggedSentences, encode_words, read_tagged, repair_bio
+from bertnp.data.windows import default_stride, most_context, text_windows
 
 __all__ = [
+    "Choices",
     "DynamicMasking",
     "EncodedTexts",
     "LabelledTexts",
     "PretrainingInstance",
     "PretrainingInstances",
+    "Questions",
+    "TaggedSentences",
     "batches",
     "batches_by_length",
     "corpus_files",
     "corpus_hash",
     "create_pretraining_instances",
     "decode_lines",
+    "default_stride",
+    "encode_choices",
+    "encode_questions",
     "encode_texts",
+    "encode_words",
     "epoch_order",
+    "find_answers",
     "guess_corpus_format",
     "labelled_items",
     "make_instances",
     "mask_tokens",
+    "most_context",
+    "read_choices",
     "read_documents",
+    "read_questions",
     "read_table",
+    "read_tagged",
+    "repair_bio",
     "split_sentences",
+    "text_windows",
 ]

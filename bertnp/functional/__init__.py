@@ -28,6 +28,8 @@ from bertnp.functional.activations import (
 from bertnp.functional.attention_heads import (
     attention,
     attention_backward,
+    mask_heads,
+    mask_heads_backward,
     merge_heads,
     merge_heads_backward,
     packed_attention,
@@ -102,6 +104,8 @@ __all__ = [
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
+    "mask_heads",
+    "mask_heads_backward",
     "masked_softmax",
     "masked_softmax_backward",
     "mean_squared_error",

@@ -78,6 +78,26 @@ def merge_heads_backward(dy, heads):
 
 
 @formula
+def mask_heads(x, head_mask):
+    """y[t, a D + d] = ξ[t, a] x[t, a D + d]: what each head says, times a number     Michel et al. 2019, section 2.2
+
+    ξ = 1 leaves a head as it is, ξ = 0 takes it out.
+
+    x: (T, H)   head_mask ξ: (T, A), D = H / A  ->  y: (T, H)
+    """
+    return (x.reshape(*head_mask.shape, -1) * head_mask[..., None]).reshape(x.shape)
+
+
+@formula
+def mask_heads_backward(dy, x, head_mask):
+    """dx[t, a D + d] = ξ[t, a] dy[t, a D + d],  dξ[t, a] = Σ_d dy[t, a D + d] x[t, a D + d]
+
+    dy, x: (T, H)   head_mask: (T, A)  ->  dx: (T, H)   dhead_mask: (T, A)
+    """
+    return mask_heads(dy, head_mask), (dy * x).reshape(*head_mask.shape, -1).sum(axis=-1)
+
+
+@formula
 def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0):
     """y = merge(attention(split(Q), split(K), split(V))), every sequence of a packed batch by itself
 

@@ -233,6 +233,11 @@ def _merge_heads(name, rng):
     yield Case(name, "sequences", {"x": rng.normal(size=(B, A, S, D))}, ("x",), {"x": "B A S D"})
 
 
+def _mask_heads(name, rng):
+    arguments = {"x": rng.normal(size=(B * S, A * D)), "head_mask": rng.normal(size=(B * S, A)) + 1.3}
+    yield Case(name, "rows", arguments, ("x", "head_mask"), {"x": "T H", "head_mask": "T A"})
+
+
 def _layer_norm(name, rng):
     affine = {"weight": away_from_zero(rng.normal(size=H)) + 1.7, "bias": away_from_zero(rng.normal(size=H))}
     wrt, shapes = ("x", "weight", "bias"), {"x": "B S H", "weight": "H", "bias": "H"}
@@ -394,6 +399,7 @@ CASES = {
     "packed_attention": _packed_attention,
     "split_heads": _split_heads,
     "merge_heads": _merge_heads,
+    "mask_heads": _mask_heads,
     "layer_norm": _layer_norm,
     "gelu_feed_forward": _gelu_feed_forward,
     "residual_norm": _residual_norm,

@@ -67,6 +67,7 @@ WRT = {
     "layer_norm": ("x", "weight", "bias"),
     "attention": ("query", "key", "value"),
     "packed_attention": ("query", "key", "value"),
+    "mask_heads": ("x", "head_mask"),
     "product": ("x", "weight"),
     "gelu_feed_forward": ("x", "weight1", "bias1", "weight2"),
     "residual_norm": ("x", "bias", "residual", "norm_weight", "norm_bias"),
@@ -496,6 +497,20 @@ backwards(
      "The heads are cut apart but still stand after the tokens: transpose (0, 2, 1, 3)."),
     ("the first head only", lambda dy, x: np.stack([dy[..., : x.shape[3]]] * x.shape[1], 1),
      "Every head got the first one's numbers."),
+)  # fmt: skip
+
+backwards(
+    "mask_heads",
+    ("mask forgotten", lambda dy, x, head_mask: {"x": dy},
+     "The mask is missing in dx: multiply dy by the number of each component's head."),
+    ("mask interleaved", lambda dy, x, head_mask: {
+        "x": dy * np.tile(head_mask, x.shape[1] // head_mask.shape[1])},
+     "The mask's numbers alternate. Head a owns the components a D to (a + 1) D, side by side: repeat each D times."),
+    ("not summed over the rows' components but averaged", lambda dy, x, head_mask: {
+        "head_mask": (dy * x).reshape(*head_mask.shape, -1).mean(-1)},
+     "The head mask's gradient is a sum over the head's D components, not their mean."),
+    ("x forgotten", lambda dy, x, head_mask: {"head_mask": dy.reshape(*head_mask.shape, -1).sum(-1)},
+     "x is missing in the head mask's gradient: y = xi x, so d xi is dy times x, added up over the head."),
 )  # fmt: skip
 
 backwards(

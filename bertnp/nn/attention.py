@@ -1,7 +1,9 @@
 """Multi-head self-attention."""
 
+import numpy as np
+
 import bertnp.functional as F
-from bertnp.backend import empty
+from bertnp.backend import as_array, empty, to_numpy
 from bertnp.nn.layers import Dropout, Linear
 from bertnp.nn.module import Module
 from bertnp.nn.parameter import side_by_side
@@ -15,7 +17,13 @@ class SelfAttention(Module):
 
     x: (T, H) rows of kept tokens  ->  y: (T, H)   the probabilities after dropout, where asked
     for: (B, A, K, K)
+
+    head_mask: (A,) numbers that the heads' outputs are multiplied by, or None; where there is one, a backward leaves
+    its gradient by each sequence in dhead_mask, (B, A) on the host
     """
+
+    head_mask = None
+    dhead_mask = None
 
     def __init__(self, size, heads, p):
         self.query = Linear(size, size)
@@ -43,9 +51,13 @@ class SelfAttention(Module):
         of_queries = queries or packing
         keep, p = self.dropout.keep_mask(of_queries.draw_attention(self.heads)), self.dropout.p
         layout = of_queries.lengths, packing.lengths, self.heads, of_queries.readable, keep, p
-        self.save(x, query, key, value, layout, queries)
+        y, masking = F.packed_attention(query, key, value, *layout), None
+        if self.head_mask is not None:
+            masking = y, as_array(np.broadcast_to(self.head_mask, (len(y), self.heads)), like=y, dtype=y.dtype)
+            y = F.mask_heads(*masking)
+        self.save(x, query, key, value, layout, queries, masking)
         attentions = self.attentions(qkv, packing, keep) if output_attentions else None
-        return F.packed_attention(query, key, value, *layout), attentions
+        return y, attentions
 
     def attentions(self, qkv, packing, keep):
         """The probabilities after dropout, (B, A, K, K)."""
@@ -54,7 +66,11 @@ class SelfAttention(Module):
         return F.dropout(probabilities, keep, self.dropout.p)
 
     def backward(self, dy):
-        x, query, key, value, layout, queries = self.saved()
+        x, query, key, value, layout, queries, masking = self.saved()
+        if masking is not None:
+            dy, drows = F.mask_heads_backward(dy, *masking)  # drows: (R, A)
+            lengths = layout[0]
+            self.dhead_mask = np.add.reduceat(to_numpy(drows), np.cumsum(lengths) - lengths)
         joined = empty((len(x), (3 if queries is None else 2) * x.shape[1]), like=x)
         parts = split(joined, 3) if queries is None else (empty(query.shape, like=x), *split(joined, 2))
         gradients = F.packed_attention_backward(dy, query, key, value, *layout, out=parts)

@@ -1,7 +1,17 @@
 """Prediction from Python: text in, answers out."""
 
 from bertnp.pipelines.classification import TextClassifier, is_trained_classifier
+from bertnp.pipelines.making import TASKS, pipeline
 from bertnp.pipelines.masked_words import FillMask
 from bertnp.pipelines.next_sentence import NextSentence
+from bertnp.pipelines.sentence_vectors import SentenceEncoder
 
-__all__ = ["FillMask", "NextSentence", "TextClassifier", "is_trained_classifier"]
+__all__ = [
+    "FillMask",
+    "NextSentence",
+    "SentenceEncoder",
+    "TASKS",
+    "TextClassifier",
+    "is_trained_classifier",
+    "pipeline",
+]

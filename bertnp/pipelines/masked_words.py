@@ -5,13 +5,12 @@ import numpy as np
 import bertnp.functional as F
 from bertnp.backend import to_numpy
 from bertnp.data import batches_by_length, encode_texts
-from bertnp.models.heads import BertForMaskedLM
+from bertnp.models.heads import BertForMaskedLM, BertForPreTraining
 from bertnp.nn import inference
-from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
-from bertnp.tokenization import BertTokenizer
+from bertnp.pipelines.base import Pipeline
 
 
-class FillMask:
+class FillMask(Pipeline):
     """Predicts the words behind the [MASK]s of texts, with a model that was pre-trained to do so.
 
         fill = FillMask.from_pretrained(folder)
@@ -21,36 +20,19 @@ class FillMask:
     A score is the probability softmax(logits) over the whole vocabulary. Of several [MASK]s in one text each is
     predicted for itself, the others staying masked. Scores are computed at the [MASK]s alone.
 
-    model: BertForMaskedLM or BertForPreTraining   tokenizer: BertTokenizer   batch_size: texts computed together
-    max_length: longer texts are cut to so many tokens; None: what model and tokenizer allow
+    model: BertForMaskedLM or BertForPreTraining; the rest as in `Pipeline`
     """
 
-    def __init__(self, model, tokenizer, max_length=None, batch_size=32):
-        check_batch_size(batch_size)
-        check_vocabulary(model.config, tokenizer)
+    model_class = BertForMaskedLM, BertForPreTraining
+    head = "head for masked words"
+    head_weights = ("cls.",)
+
+    def __init__(self, model, tokenizer, max_length=None, batch_size=32, **defaults):
+        super().__init__(model, tokenizer, max_length, batch_size, **defaults)
         if tokenizer.mask_token is None or tokenizer.mask_token_id == tokenizer.unk_token_id:
             raise ValueError(f"the tokenizer has no token for a masked word (mask_token: {tokenizer.mask_token!r})")
-        self.model = model
-        self.tokenizer = tokenizer
-        self.max_length = longest_input(model.config, tokenizer, max_length)
-        self.batch_size = batch_size
 
-    @classmethod
-    def from_pretrained(cls, folder_or_name, *, max_length=None, batch_size=32, **options):
-        """From the folder of a model pre-trained on masked words, or a published one's name.
-
-        options: see `BertForMaskedLM.from_pretrained`
-
-        Raises ValueError where the files hold no head for masked words.
-        """
-        tokenizer = BertTokenizer.from_pretrained(folder_or_name)
-        model = BertForMaskedLM.from_pretrained(folder_or_name, **options)
-        missing = missing_weights(model, "cls.")
-        if missing:
-            raise ValueError(f"{folder_or_name} holds no trained head for masked words (no {missing[0]} in it)")
-        return cls(model, tokenizer, max_length, batch_size)
-
-    def __call__(self, texts, top_k=5, targets=None):
+    def predict(self, texts, top_k=5, targets=None):
         """For one text its predictions, for a list of texts a list of them.
 
         The predictions for a text with one [MASK] are top_k dictionaries, the most probable first: "score", "token"
@@ -64,7 +46,7 @@ class FillMask:
         that is no token.
         """
         if isinstance(texts, str):
-            return self([texts], top_k, targets)[0]
+            return self.predict([texts], top_k, targets)[0]
         return self.fill(self.encode(texts), top_k, targets)
 
     def encode(self, texts):
@@ -112,7 +94,7 @@ class FillMask:
         return self.model.cls.predictions(F.gather_rows(h, rows))
 
     def predictions(self, ids, probabilities, words, top_k):
-        """What `__call__` gives for one text: ids (S,), probabilities (masks, targets or V)."""
+        """What `predict` gives for one text: ids (S,), probabilities (masks, targets or V)."""
         places = np.flatnonzero(ids == self.tokenizer.mask_token_id)
         results = []
         for place, scores in zip(places, probabilities, strict=True):

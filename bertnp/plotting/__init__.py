@@ -1,13 +1,16 @@
 """Every picture the commands and chapters draw, in one style."""
 
+from bertnp.plotting.heads import ablation, head_importance
 from bertnp.plotting.pretraining import accuracy_by_labels, attention, loss_and_floor
 from bertnp.plotting.speed import speed
 from bertnp.plotting.training import confusion_matrix, learning_curve, predicted_against_true, training_curves
 
 __all__ = [
+    "ablation",
     "accuracy_by_labels",
     "attention",
     "confusion_matrix",
+    "head_importance",
     "learning_curve",
     "loss_and_floor",
     "predicted_against_true",

@@ -124,6 +124,11 @@ def merge_heads(x):
     return np.array([[[x[b, a, s, d] for a in range(A) for d in range(D)] for s in range(S)] for b in range(B)])
 
 
+def mask_heads(x, head_mask):
+    D = x.shape[1] // head_mask.shape[1]
+    return np.array([[x[t, j] * head_mask[t, j // D] for j in range(x.shape[1])] for t in range(len(x))])
+
+
 def layer_norm(x, weight, bias, eps=1e-12):
     y, x_hat, inv_std = np.empty(x.shape), np.empty(x.shape), np.empty((*x.shape[:-1], 1))
     for place in np.ndindex(x.shape[:-1]):

@@ -91,6 +91,7 @@ TORCH = {
     "attention": _attention,
     "split_heads": lambda x, heads: x.unflatten(-1, (heads, -1)).permute(0, 2, 1, 3),
     "merge_heads": lambda x: x.permute(0, 2, 1, 3).flatten(-2),
+    "mask_heads": lambda x, head_mask: (x.unflatten(-1, (head_mask.shape[1], -1)) * head_mask[..., None]).flatten(-2),
     "layer_norm": lambda x, weight, bias, eps=1e-12: TF.layer_norm(x, weight.shape, weight, bias, eps),
     "dropout": lambda x, keep=None, p=0.0: x * 1 if keep is None else x * keep / (1 - p),
     "embedding": lambda ids, table, padding_idx=None: TF.embedding(ids, table, padding_idx),

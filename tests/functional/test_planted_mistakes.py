@@ -164,6 +164,14 @@ BACKWARDS = {
         "merge_heads",
         lambda dy, heads: dy.reshape(dy.shape[0], heads, dy.shape[1], dy.shape[2] // heads),
     ),
+    "mask_heads: mask forgotten": (
+        "mask_heads",
+        lambda dy, x, head_mask: (dy, (dy * x).reshape(*head_mask.shape, -1).sum(axis=-1)),
+    ),
+    "mask_heads: x forgotten": (
+        "mask_heads",
+        lambda dy, x, head_mask: (F.mask_heads(dy, head_mask), dy.reshape(*head_mask.shape, -1).sum(axis=-1)),
+    ),
     # layer norm
     "layer_norm: mean held constant": (
         "layer_norm",
