@@ -13,7 +13,6 @@ from bertnp.models.pretrained import PreTrainedModel
 from bertnp.nn import (
     Activation,
     Dropout,
-    DropoutStreams,
     Embedding,
     LayerNorm,
     Linear,
@@ -410,34 +409,12 @@ class BertPreTrainedModel(PreTrainedModel):
     model(input_ids, attention_mask=…, token_type_ids=…, labels=…) -> out.loss, out.logits, …
     model.backward() then adds the gradient of that loss to every parameter.
 
-    config: BertConfig   seed: of fresh weights and of dropout   dtype, device: of the parameters
-    init: False leaves the weights zero, for a loader to fill
+    config: BertConfig   seed, dtype, device, init: as for every `PreTrainedModel`
     """
-
-    def __init__(self, config, *, seed=0, dtype=np.float32, device=None, init=True):
-        self.config = config
-        self.seed = seed
-        self.initializer_range = config.initializer_range
-        self.dropout_streams = DropoutStreams(seed)
-        self.build(config)
-        for site, dropout in enumerate(m for _, m in self.named_modules() if isinstance(m, Dropout)):
-            dropout.site = site
-        self.allocate(dtype, device)
-        if init:
-            self.init_weights()
-
-    def build(self, config):
-        """Declare the parts of the model."""
-        raise NotImplementedError
 
     @property
     def trunk(self):
         return self.bert
-
-    @property
-    def tied_names(self):
-        """Names under which checkpoints may hold a parameter once more -> its own name."""
-        return {}
 
     def encode(self, inputs, output_hidden_states, output_attentions, also=None, read=None):
         """Check and pack the inputs, run the trunk; returns h (T, H), pooled (B, H), packing and the extra results.
@@ -485,11 +462,6 @@ class BertPreTrainedModel(PreTrainedModel):
     def vocabulary_parameters(self):
         """The parameters with one row for each word of the vocabulary."""
         return [self.trunk.embeddings.word_embeddings.weight]
-
-    def no_loss(self):
-        return RuntimeError(
-            f"backward of {type(self).__name__}: no loss to start from; give the forward labels, or backward a gradient"
-        )
 
 
 class BertModel(BertTrunk, BertPreTrainedModel):
