@@ -391,15 +391,16 @@ def whole_numbers(name, values, ndim, limit, limit_name):
     return values
 
 
-def key_mask(attention_mask, B, S):
-    """The attention mask as truth values, (B, S) or (B, S, S), or None where there is none."""
+def key_mask(attention_mask, B, S, name="attention_mask", by_query=True):
+    """The attention mask as truth values, (B, S) or, if `by_query`, (B, S, S); None where there is none."""
     if attention_mask is None:
         return None
-    mask = host_array("attention_mask", attention_mask)
-    if mask.shape not in ((B, S), (B, S, S)):
-        raise ValueError(f"attention_mask: expected shape {(B, S)} or {(B, S, S)}, got {mask.shape}")
+    mask = host_array(name, attention_mask)
+    shapes = ((B, S), (B, S, S)) if by_query else ((B, S),)
+    if mask.shape not in shapes:
+        raise ValueError(f"{name}: expected shape {' or '.join(map(str, shapes))}, got {mask.shape}")
     if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError("attention_mask: expected 1 for tokens and 0 for padding, got other values")
+        raise ValueError(f"{name}: expected 1 for tokens and 0 for padding, got other values")
     return mask.astype(bool)
 
 

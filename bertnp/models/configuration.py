@@ -47,18 +47,21 @@ class PreTrainedConfig:
     def check_sizes(self):
         """That the sizes are positive, the heads share the hidden size evenly, and the activation is known."""
         for key in self.sizes:
-            value = getattr(self, key)
-            if not _is_integer(value):
-                raise TypeError(f"{key} must be a whole number, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{key} must be at least 1, got {value}")
-            setattr(self, key, int(value))
+            self.check_size(key)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} "
                 f"and {self.num_attention_heads} heads"
             )
         _check_choice("hidden_act", self.hidden_act, ACTIVATIONS)
+
+    def check_size(self, key):
+        value = getattr(self, key)
+        if not _is_integer(value):
+            raise TypeError(f"{key} must be a whole number, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{key} must be at least 1, got {value}")
+        setattr(self, key, int(value))
 
     def check_shares(self, *keys):
         for key in keys:
