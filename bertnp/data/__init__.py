@@ -8,18 +8,22 @@ from bertnp.data.masking import DynamicMasking, mask_tokens
 from bertnp.data.pretraining import PretrainingInstances, make_instances
 from bertnp.data.sentences import split_sentences
 from bertnp.data.tables import LabelledTexts, decode_lines, read_table
+from bertnp.data.translation import EncodedPairs, SentencePairs, date_pairs, number_pairs, read_pairs
 
 __all__ = [
     "DynamicMasking",
+    "EncodedPairs",
     "EncodedTexts",
     "LabelledTexts",
     "PretrainingInstance",
     "PretrainingInstances",
+    "SentencePairs",
     "batches",
     "batches_by_length",
     "corpus_files",
     "corpus_hash",
     "create_pretraining_instances",
+    "date_pairs",
     "decode_lines",
     "encode_texts",
     "epoch_order",
@@ -27,7 +31,9 @@ __all__ = [
     "labelled_items",
     "make_instances",
     "mask_tokens",
+    "number_pairs",
     "read_documents",
+    "read_pairs",
     "read_table",
     "split_sentences",
 ]

@@ -102,11 +102,12 @@ def greedy_search(model, input_ids, attention_mask=None, alpha=0.6, max_length=N
 
 
 def beam_search(model, input_ids, attention_mask=None, num_beams=4, alpha=0.6, max_length=None):
-    """The best of what begins with the k best beginnings, step by step: for each source up to k of Hypothesis.
+    """The likeliest of what begins with the k likeliest beginnings: for each source up to k of Hypothesis, best first.
 
-    Of all ways to go on from the k hypotheses of a source, those that end among the k likeliest are put aside, and the
-    k likeliest that don't end stay. A source is done with k ended ones, or at its maximum length; what has ended is
-    sorted by score, the best first; if nothing has, what was cut off. With k = 1 this is `greedy_search`.
+    Of all ways to go on by one token from the beginnings of a source the k likeliest stay; those among them that end
+    are put aside. It is done when none is left that doesn't end, when none can reach the best score any more (its
+    log-probability can only fall, and its penalty is at most that of the maximum length), or at the maximum length,
+    where, if nothing has ended, the beginnings are what was found. With k = 1 this is `greedy_search`.
 
     input_ids, attention_mask: (B, S)   num_beams: k   alpha, max_length: as there
     """
@@ -114,17 +115,17 @@ def beam_search(model, input_ids, attention_mask=None, num_beams=4, alpha=0.6, m
     found = {}
     with inference():
         cache, limits = begin(model, input_ids, attention_mask, max_length)
-        beams = [Beam(k, alpha) for _ in limits]
+        beams = [Beam(k, alpha, limit) for limit in limits]
         going = np.arange(len(limits))
         tokens = np.full(len(going) * k, config.bos_token_id)
         while len(going):
             log_p = log_probabilities(model, tokens, cache)
-            values, words = likeliest(log_p, min(2 * k, log_p.shape[-1]))
+            values, words = likeliest(log_p, min(k, log_p.shape[-1]))
             values, words = values.reshape(len(going), k, -1), words.reshape(len(going), k, -1)
             parents, left = [], []
             for place, b in enumerate(going):
                 came_from = beams[b].extend(values[place], words[place], config.eos_token_id)
-                if beams[b].is_done(limits[b]):
+                if beams[b].is_done():
                     found[b] = beams[b].best()
                 else:
                     parents.append(place * k + came_from)
@@ -144,13 +145,13 @@ def likeliest(log_p, n):
 
 
 class Beam:
-    """The k best beginnings of one target, and what has ended.
+    """The k likeliest beginnings of one target, and what has ended.
 
-    written: (k, t) tokens   totals: (k,) log-probabilities; -∞ for a place that is not taken
+    written: (k, t) tokens   totals: (k,) log-probabilities, the largest first; -∞ for a place that is not taken
     """
 
-    def __init__(self, k, alpha):
-        self.k, self.alpha = k, alpha
+    def __init__(self, k, alpha, limit):
+        self.k, self.alpha, self.limit = k, alpha, limit
         self.written = np.zeros((k, 0), int)
         self.totals = np.full(k, -np.inf)
         self.totals[0] = 0.0
@@ -162,26 +163,24 @@ class Beam:
         values, words: (k, m) the likeliest next words of each beginning, and their log-probabilities
         """
         totals = self.totals[:, None] + values  # (k, m)
-        ranked = np.argsort(-totals, axis=None, kind="stable")[: 2 * self.k]
-        parents, new, kept = np.zeros(self.k, int), np.zeros(self.k, int), np.full(self.k, -np.inf)
-        taken = 0
-        for rank, place in enumerate(ranked):
-            parent, column = divmod(int(place), words.shape[1])
-            total, word = totals[parent, column], words[parent, column]
-            if total == -np.inf or taken == self.k:
-                break
-            if word != eos_token_id:
-                parents[taken], new[taken], kept[taken] = parent, word, total
-                taken += 1
-            elif rank < self.k:
-                tokens = np.append(self.written[parent], word)
-                self.ended.append(hypothesis(tokens, total, True, self.alpha))
-        self.written = np.concatenate([self.written[parents], new[:, None]], axis=1)
-        self.totals = kept
-        return parents
+        ranked = np.argsort(-totals, axis=None, kind="stable")[: self.k]
+        parents, columns = np.divmod(ranked, words.shape[1])
+        self.totals = totals[parents, columns]
+        self.written = np.concatenate([self.written[parents], words[parents, columns][:, None]], axis=1)
+        ends = (self.written[:, -1] == eos_token_id) & (self.totals > -np.inf)
+        for place in np.flatnonzero(ends):
+            self.ended.append(hypothesis(self.written[place], self.totals[place], True, self.alpha))
+        self.totals = np.where(ends, -np.inf, self.totals)
+        order = np.argsort(-self.totals, kind="stable")
+        self.written, self.totals = self.written[order], self.totals[order]
+        return parents[order]
 
-    def is_done(self, limit):
-        return len(self.ended) >= self.k or self.written.shape[1] >= limit or self.totals[0] == -np.inf
+    def is_done(self):
+        """Whether going on can change nothing: see `beam_search`."""
+        if self.written.shape[1] >= self.limit or self.totals[0] == -np.inf:
+            return True
+        within_reach = self.totals[0] / length_penalty(self.limit, self.alpha)
+        return bool(self.ended) and max(one.score for one in self.ended) >= within_reach
 
     def best(self):
         """What has ended, the best first; if nothing has, what was cut off."""

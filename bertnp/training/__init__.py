@@ -14,6 +14,7 @@ from bertnp.training.metrics import (
     spearman_correlation,
 )
 from bertnp.training.trainer import Trainer
+from bertnp.training.translation import bleu, evaluate_translation, is_exact, translate
 
 __all__ = [
     "Callback",
@@ -21,15 +22,19 @@ __all__ = [
     "ProgressBar",
     "Trainer",
     "accuracy",
+    "bleu",
     "classification_metrics",
     "confusion_matrix",
     "evaluate",
     "evaluate_pretraining",
+    "evaluate_translation",
     "f1_score",
+    "is_exact",
     "matthews_correlation",
     "metrics_for",
     "pearson_correlation",
     "predict_logits",
     "regression_metrics",
     "spearman_correlation",
+    "translate",
 ]
