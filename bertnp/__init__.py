@@ -24,6 +24,8 @@ _HOME = {
     "BertForTokenClassification": "models.heads",
     "BertForQuestionAnswering": "models.heads",
     "BertForMultipleChoice": "models.heads",
+    "Transformer": "models.transformer",
+    "TransformerConfig": "models.transformer_configuration",
     "BertTokenizer": "tokenization",
     "Adam": "optim",
     "AdamW": "optim",

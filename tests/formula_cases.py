@@ -177,6 +177,12 @@ def _cases():
     yield case("gather_rows", "rows", "x", {"x": normal(K, D), "index": index})
     yield case("scatter_rows", "rows", "x", {"x": normal(3, D), "index": index, "n": K})
 
+    # sines and cosines: a position that comes twice, and a far one
+
+    places = np.array([[0, 1, 2, 3, 4], [9, 3, 3, 0, 40]])
+    yield case("positional_encoding", "sequences", "x", {"x": normal(B, S, D), "positions": places})
+    yield case("positional_encoding", "an odd size", "x", {"x": normal(S, 3), "positions": places[1]})
+
     # losses: 10 rows, 3 of them labelled, 6 classes
 
     logits = normal(B * S, 6, scale=2.0)

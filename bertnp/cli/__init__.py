@@ -16,6 +16,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "finetune": "teach a pre-trained BERT to classify texts, or to give them a number",
     "evaluate": "measure a fine-tuned model on a labelled file",
     "predict": "label texts, with probabilities",
+    "translate": "train a Transformer on pairs of sentences, and translate with it",
     "embed": "turn texts into vectors",
     "similar": "find the texts most like a query",
     "head-importance": "say which attention heads a fine-tuned model needs",
@@ -83,10 +84,14 @@ def run(argv):
     from bertnp.cli.arguments import Parser
 
     if argv and argv[0] in COMMANDS:
+        words, rest = argv[:1], argv[1:]
         command = importlib.import_module(f"bertnp.cli.{argv[0].replace('-', '_')}")
-        parser = Parser(prog=f"bertnp {argv[0]}", description=command.__doc__, epilog=command.EXAMPLES)
+        if rest and rest[0] in getattr(command, "ACTIONS", ()):
+            words, rest = argv[:2], argv[2:]
+            command = importlib.import_module(f"bertnp.cli.{'_'.join(words)}")
+        parser = Parser(prog=f"bertnp {' '.join(words)}", description=command.__doc__, epilog=command.EXAMPLES)
         command.add_arguments(parser)
-        return command.run(parser.parse_intermixed_args(argv[1:])) or 0
+        return command.run(parser.parse_intermixed_args(rest)) or 0
     from bertnp import __version__
 
     width = max(map(len, COMMANDS))

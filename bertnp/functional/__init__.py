@@ -62,6 +62,7 @@ from bertnp.functional.losses import (
 )
 from bertnp.functional.normalization import layer_norm, layer_norm_backward
 from bertnp.functional.optimization import adamw, clip_scale
+from bertnp.functional.positions import positional_encoding, positional_encoding_backward, sinusoids
 from bertnp.functional.regularization import dropout, dropout_backward
 from bertnp.functional.softmax_functions import (
     log_softmax,
@@ -116,6 +117,8 @@ __all__ = [
     "normal_pdf",
     "packed_attention",
     "packed_attention_backward",
+    "positional_encoding",
+    "positional_encoding_backward",
     "product",
     "product_backward",
     "relu",
@@ -128,6 +131,7 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "sinusoids",
     "softmax",
     "softmax_backward",
     "split_heads",

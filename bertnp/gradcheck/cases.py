@@ -295,6 +295,13 @@ def _embedding(name, rng):
     yield Case(name, "a padding id", {**arguments, "padding_idx": 0}, ("table",), shapes, must=must, held_row=0)
 
 
+def _positional_encoding(name, rng):
+    positions = np.stack([rng.permutation(9)[:S] for _ in range(B)])
+    shapes = {"x": "B S H"}
+    yield Case(name, "sequences", {"x": rng.normal(size=(B, S, H)), "positions": positions}, ("x",), shapes)
+    yield Case(name, "an odd size", {"x": rng.normal(size=(B, S, D)), "positions": positions}, ("x",), shapes)
+
+
 def _unsorted(rng):
     """Three of the row numbers 1 to 6, not in order."""
     index = rng.permutation(np.arange(1, K))[:3]
@@ -405,6 +412,7 @@ CASES = {
     "residual_norm": _residual_norm,
     "dropout": _dropout,
     "embedding": _embedding,
+    "positional_encoding": _positional_encoding,
     "gather_rows": _gather_rows,
     "scatter_rows": _scatter_rows,
     "cross_entropy": _cross_entropy,

@@ -9,8 +9,9 @@ import numpy as np
 import bertnp.nn as nn
 from bertnp.backend import to
 from bertnp.gradcheck.cases import on_device
-from bertnp.models import bert, heads
+from bertnp.models import bert, heads, transformer
 from bertnp.models.configuration import BertConfig
+from bertnp.models.transformer_configuration import TransformerConfig
 
 B, S, H, A, I, V, C = 3, 5, 6, 2, 11, 13, 4
 P = 0.25
@@ -38,6 +39,27 @@ def small_packing(keep_all=False):
     keys = keep.copy()
     keys[2, 0] = False
     return nn.Packing(np.ones_like(keep) if keep_all else keep, keys, nn.DropoutStreams(seed=5))
+
+
+def transformer_config(**changes):
+    sizes = {name: SIZES[name] for name in TransformerConfig.keys() if name in SIZES}
+    return TransformerConfig(**{**sizes, "num_hidden_layers": 1, **changes})
+
+
+def small_target():
+    """The sequences that read those of `small_packing`: 3, 4 and 1 tokens, no token reading what comes after it."""
+    keep = np.array([[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]], bool)
+    return nn.Packing(keep, keep, nn.DropoutStreams(seed=6), causal=True)
+
+
+def _reading(layer):
+    """A layer with cross-attention: what it reads by, and what it reads, which gets a gradient, too."""
+
+    def make(rng, rows):
+        target = small_target()
+        return layer(), (rng.normal(size=(target.T, H)), rows(H), target, small_packing())
+
+    return make
 
 
 def _activation(function):
@@ -92,6 +114,21 @@ LAYERS = {
     "BertLayer": lambda rng, rows: (bert.BertLayer(small_config()), (rows(H), small_packing())),
     "BertEncoder": lambda rng, rows: (bert.BertEncoder(small_config()), (rows(H), small_packing())),
     "BertPooler": lambda rng, rows: (bert.BertPooler(small_config()), (rows(H), small_packing())),
+    "CrossAttention": _reading(lambda: nn.CrossAttention(H, A, P)),
+    "TransformerEmbeddings": lambda rng, rows: (
+        transformer.TransformerEmbeddings(transformer_config(), V),
+        (np.array([2, 5, 5, 9, 5, 2, 12, 0]), small_packing().rows % S, small_packing())),
+    "ResidualOutput, pre-norm": lambda rng, rows: (
+        transformer.ResidualOutput(I, transformer_config(norm_first=True)), (rows(I), rows(H), small_packing())),
+    "TransformerEncoderLayer": lambda rng, rows: (
+        transformer.TransformerEncoderLayer(transformer_config()), (rows(H), small_packing())),
+    "TransformerEncoderLayer, pre-norm": lambda rng, rows: (
+        transformer.TransformerEncoderLayer(transformer_config(norm_first=True)), (rows(H), small_packing())),
+    "TransformerDecoderLayer": _reading(lambda: transformer.TransformerDecoderLayer(transformer_config())),
+    "TransformerDecoderLayer, pre-norm": _reading(
+        lambda: transformer.TransformerDecoderLayer(transformer_config(norm_first=True))),
+    "OutputEmbeddings": lambda rng, rows: (
+        transformer.OutputEmbeddings(transformer_config(), nn.Embedding(V, H)), (rows(H),)),
     "BertPredictionHeadTransform": lambda rng, rows: (heads.BertPredictionHeadTransform(small_config()), (rows(H),)),
     "BertLMPredictionHead": _prediction_head,
 }  # fmt: skip
@@ -127,6 +164,13 @@ def _choices(rng):
     return {name: np.stack([first[name], second[name]], axis=1) for name in first}
 
 
+def _translation(rng):
+    """Sources as `_batch` has them, with targets of 4, 1 and 3 words."""
+    labels = rng.integers(1, V - 4, (B, 4))
+    labels[1, 1:] = labels[2, 3:] = -100
+    return {"labels": labels}
+
+
 # name -> class, what its configuration has besides, and what its batch has besides (a function of a random stream)
 MODELS = {
     "BertModel": (bert.BertModel, {}, lambda rng: {}),
@@ -154,6 +198,15 @@ MODELS = {
     "BertForQuestionAnswering": (
         heads.BertForQuestionAnswering, {},
         lambda rng: {"start_positions": np.array([0, 2, 1]), "end_positions": np.array([4, 2, S])}),
+    "Transformer": (transformer.Transformer, {}, _translation),
+    "Transformer, pre-norm": (transformer.Transformer, {"norm_first": True}, _translation),
+    "Transformer, separate tables": (
+        transformer.Transformer, {"target_vocab_size": V - 3, "tie_word_embeddings": False, "num_decoder_layers": 2},
+        _translation),
+    "Transformer from logits": (
+        transformer.Transformer, {},
+        lambda rng: {"decoder_input_ids": rng.integers(1, V, (B, 4)),
+                     "decoder_attention_mask": np.array([[1, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]])}),
     "BertForMultipleChoice": (heads.BertForMultipleChoice, {}, lambda rng: {"labels": np.array([1, 0, 1])}),
 }  # fmt: skip
 
@@ -177,4 +230,7 @@ def model_case(name, seed=0, device=None, dtype=np.float64):
     if "inputs_embeds" in batch:
         del batch["input_ids"]
         batch["inputs_embeds"] = to(batch["inputs_embeds"].astype(dtype), device)
+    if kind is transformer.Transformer:
+        del batch["token_type_ids"]
+        return kind(transformer_config(**changes), seed=seed, dtype=dtype, device=device), batch
     return kind(small_config(**changes), seed=seed, dtype=dtype, device=device), batch

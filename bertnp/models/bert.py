@@ -13,7 +13,6 @@ from bertnp.models.pretrained import PreTrainedModel
 from bertnp.nn import (
     Activation,
     Dropout,
-    DropoutStreams,
     Embedding,
     LayerNorm,
     Linear,
@@ -392,15 +391,16 @@ def whole_numbers(name, values, ndim, limit, limit_name):
     return values
 
 
-def key_mask(attention_mask, B, S):
-    """The attention mask as truth values, (B, S) or (B, S, S), or None where there is none."""
+def key_mask(attention_mask, B, S, name="attention_mask", by_query=True):
+    """The attention mask as truth values, (B, S) or, if `by_query`, (B, S, S); None where there is none."""
     if attention_mask is None:
         return None
-    mask = host_array("attention_mask", attention_mask)
-    if mask.shape not in ((B, S), (B, S, S)):
-        raise ValueError(f"attention_mask: expected shape {(B, S)} or {(B, S, S)}, got {mask.shape}")
+    mask = host_array(name, attention_mask)
+    shapes = ((B, S), (B, S, S)) if by_query else ((B, S),)
+    if mask.shape not in shapes:
+        raise ValueError(f"{name}: expected shape {' or '.join(map(str, shapes))}, got {mask.shape}")
     if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError("attention_mask: expected 1 for tokens and 0 for padding, got other values")
+        raise ValueError(f"{name}: expected 1 for tokens and 0 for padding, got other values")
     return mask.astype(bool)
 
 
@@ -410,34 +410,12 @@ class BertPreTrainedModel(PreTrainedModel):
     model(input_ids, attention_mask=…, token_type_ids=…, labels=…) -> out.loss, out.logits, …
     model.backward() then adds the gradient of that loss to every parameter.
 
-    config: BertConfig   seed: of fresh weights and of dropout   dtype, device: of the parameters
-    init: False leaves the weights zero, for a loader to fill
+    config: BertConfig   seed, dtype, device, init: as for every `PreTrainedModel`
     """
-
-    def __init__(self, config, *, seed=0, dtype=np.float32, device=None, init=True):
-        self.config = config
-        self.seed = seed
-        self.initializer_range = config.initializer_range
-        self.dropout_streams = DropoutStreams(seed)
-        self.build(config)
-        for site, dropout in enumerate(m for _, m in self.named_modules() if isinstance(m, Dropout)):
-            dropout.site = site
-        self.allocate(dtype, device)
-        if init:
-            self.init_weights()
-
-    def build(self, config):
-        """Declare the parts of the model."""
-        raise NotImplementedError
 
     @property
     def trunk(self):
         return self.bert
-
-    @property
-    def tied_names(self):
-        """Names under which checkpoints may hold a parameter once more -> its own name."""
-        return {}
 
     def encode(self, inputs, output_hidden_states, output_attentions, also=None, read=None):
         """Check and pack the inputs, run the trunk; returns h (T, H), pooled (B, H), packing and the extra results.
@@ -485,11 +463,6 @@ class BertPreTrainedModel(PreTrainedModel):
     def vocabulary_parameters(self):
         """The parameters with one row for each word of the vocabulary."""
         return [self.trunk.embeddings.word_embeddings.weight]
-
-    def no_loss(self):
-        return RuntimeError(
-            f"backward of {type(self).__name__}: no loss to start from; give the forward labels, or backward a gradient"
-        )
 
 
 class BertModel(BertTrunk, BertPreTrainedModel):

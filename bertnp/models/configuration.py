@@ -24,7 +24,167 @@ ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "si
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
-class BertConfig:
+class PreTrainedConfig:
+    """What configurations share: copying, comparing, and the config.json they are kept in.
+
+    A subclass has a model_type, the names of its `sizes`, an __init__ whose last argument is **other, and `validate`.
+    """
+
+    model_type = None
+    sizes = ()  # keys that every file has: each array of the model follows from them
+
+    @classmethod
+    def keys(cls):
+        """The names of all keys that bertnp knows."""
+        return tuple(inspect.signature(cls).parameters)[:-1]  # without **other
+
+    def validate(self):
+        """Raise TypeError or ValueError, one line naming the key, if some value makes no model."""
+        raise NotImplementedError
+
+    # what `validate` is made of; NumPy numbers become Python's own, which JSON can hold
+
+    def check_sizes(self):
+        """That the sizes are positive, the heads share the hidden size evenly, and the activation is known."""
+        for key in self.sizes:
+            self.check_size(key)
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} "
+                f"and {self.num_attention_heads} heads"
+            )
+        _check_choice("hidden_act", self.hidden_act, ACTIVATIONS)
+
+    def check_size(self, key):
+        value = getattr(self, key)
+        if not _is_integer(value):
+            raise TypeError(f"{key} must be a whole number, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{key} must be at least 1, got {value}")
+        setattr(self, key, int(value))
+
+    def check_shares(self, *keys):
+        for key in keys:
+            value = getattr(self, key)
+            if not _is_number(value):
+                raise TypeError(f"{key} must be a number, got {value!r}")
+            if not 0 <= value < 1:
+                raise ValueError(f"{key} must be at least 0 and below 1, got {value}")
+            setattr(self, key, float(value))
+
+    def check_positive(self, key, zero=False):
+        value = getattr(self, key)
+        if not _is_number(value):
+            raise TypeError(f"{key} must be a number, got {value!r}")
+        if not 0 <= value < math.inf or (value == 0 and not zero):
+            raise ValueError(f"{key} must be a positive number, got {value}")
+        setattr(self, key, float(value))
+
+    def check_token(self, key, vocab_size, otherwise=""):
+        value = getattr(self, key)
+        if not _is_integer(value):
+            raise TypeError(f"{key} must be a whole number{otherwise}, got {value!r}")
+        if not 0 <= value < vocab_size:
+            raise ValueError(f"{key} must lie in 0 to {vocab_size - 1}, got {value}")
+        setattr(self, key, int(value))
+
+    def check_switches(self, *keys):
+        for key in keys:
+            if not isinstance(getattr(self, key), bool):
+                raise TypeError(f"{key} must be true or false, got {getattr(self, key)!r}")
+
+    def check_architectures(self):
+        names = self.architectures
+        if names is not None and not (isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)):
+            raise TypeError(f"architectures must be a list of class names, got {names!r}")
+
+    def to_dict(self):
+        """All keys with their values, as config.json holds them (but label ids as integers)."""
+        return {"model_type": self.model_type, **copy.deepcopy(vars(self))}
+
+    def copy(self, **overrides):
+        """A configuration like this one but for `overrides`, checked afresh."""
+        return type(self).from_dict(self.to_dict(), **overrides)
+
+    @classmethod
+    def from_dict(cls, values, **overrides):
+        """The configuration that a dictionary of keys describes; `overrides` count more than `values`.
+
+        Unlike `values`, which may hold anything, `overrides` are refused if their key is not known.
+        """
+        values = dict(values)
+        for key in overrides:
+            if key not in values and key not in cls.keys():
+                raise TypeError(f"{key!r} is no key of this configuration")
+        return cls(**{**values, **overrides})
+
+    @classmethod
+    def from_json_file(cls, path, **overrides):
+        """Read one config.json. Raises FileNotFoundError, or ValueError naming the file and the key."""
+        path = Path(path)
+        try:
+            values = json.loads(path.read_bytes().decode("utf-8"))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"there is no file {path}") from None
+        except (UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise ValueError(f"{path}: not a JSON file ({error})") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: expected a JSON object with the keys of a configuration")
+        model_type = values.get("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise ValueError(f"{path}: model_type is {model_type!r}, but only {cls.model_type!r} can be loaded")
+        missing = [key for key in cls.sizes if key not in values and key not in overrides]
+        if missing:
+            raise ValueError(f"{path}: the key {missing[0]!r} is missing")
+        try:
+            return cls.from_dict(values, **overrides)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from None
+
+    @classmethod
+    def from_pretrained(
+        cls, folder_or_name, *, revision=None, cache_dir=None, local_files_only=False, **overrides
+    ):
+        """Read the config.json of a folder, or of a published checkpoint by its name; `overrides` replace keys.
+
+        Google's bert_config.json is read where there is no config.json.
+
+        revision, cache_dir, local_files_only: for a name, see `bertnp.backend.hub.fetch_pretrained`.
+        """
+        folder = Path(folder_or_name)
+        if folder.is_file():
+            return cls.from_json_file(folder, **overrides)
+        if not folder.is_dir():
+            from bertnp.backend.hub import fetch_pretrained
+
+            folder = fetch_pretrained(
+                folder_or_name, [CONFIG_FILE], revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+            )
+        if not (folder / CONFIG_FILE).is_file() and (folder / GOOGLE_CONFIG_FILE).is_file():
+            return cls.from_json_file(folder / GOOGLE_CONFIG_FILE, **overrides)
+        return cls.from_json_file(folder / CONFIG_FILE, **overrides)
+
+    def save_pretrained(self, folder):
+        """Write config.json into `folder`, which is made if it isn't there."""
+        self.validate()
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / CONFIG_FILE, self.to_json_string())
+
+    def to_json_string(self):
+        """The text of config.json: keys sorted, label ids as strings, as JSON wants them."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def __eq__(self, other):
+        return isinstance(other, type(self)) and self.to_dict() == other.to_dict()
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+
+class BertConfig(PreTrainedConfig):
     """The sizes and switches of a BERT, with the names and defaults of the published config.json files.
 
     vocab_size V, hidden_size H, num_hidden_layers L, num_attention_heads A, intermediate_size I: see the letters
@@ -41,6 +201,7 @@ class BertConfig:
     """
 
     model_type = "bert"
+    sizes = SIZES
 
     def __init__(
         self,
@@ -103,6 +264,15 @@ class BertConfig:
             setattr(self, key, value)
         self.validate()
 
+    @classmethod
+    def from_dict(cls, values, **overrides):
+        """As for every configuration. `num_labels` that differs renames the labels; `id2label` or `label2id` alone
+        replaces the other as well.
+        """
+        if "id2label" in overrides or "label2id" in overrides:
+            values = {k: v for k, v in values.items() if k not in ("num_labels", "id2label", "label2id")}
+        return super().from_dict(values, **overrides)
+
     @property
     def num_labels(self):
         """C: how many classes there are names for. Setting another number names them LABEL_0, LABEL_1, ..."""
@@ -118,152 +288,26 @@ class BertConfig:
 
         NumPy numbers become Python's own, which JSON can hold.
         """
-        for key in SIZES:
-            value = getattr(self, key)
-            if not _is_integer(value):
-                raise TypeError(f"{key} must be a whole number, got {value!r}")
-            if value < 1:
-                raise ValueError(f"{key} must be at least 1, got {value}")
-            setattr(self, key, int(value))
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size must be a multiple of num_attention_heads, got {self.hidden_size} "
-                f"and {self.num_attention_heads} heads"
-            )
-        _check_choice("hidden_act", self.hidden_act, ACTIVATIONS)
+        self.check_sizes()
         _check_choice("position_embedding_type", self.position_embedding_type, ("absolute",))
         if self.problem_type is not None:
             _check_choice("problem_type", self.problem_type, PROBLEM_TYPES)
         if self.problem_type == "single_label_classification" and self.num_labels == 1:
             raise ValueError("problem_type 'single_label_classification' needs at least 2 labels, got num_labels 1")
-        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
-            value = getattr(self, key)
-            if value is None and key == "classifier_dropout":
-                continue
-            if not _is_number(value):
-                raise TypeError(f"{key} must be a number, got {value!r}")
-            if not 0 <= value < 1:
-                raise ValueError(f"{key} must be at least 0 and below 1, got {value}")
-            setattr(self, key, float(value))
-        for key in ("initializer_range", "layer_norm_eps"):
-            value = getattr(self, key)
-            if not _is_number(value):
-                raise TypeError(f"{key} must be a number, got {value!r}")
-            if not 0 <= value < math.inf or (value == 0 and key == "layer_norm_eps"):
-                raise ValueError(f"{key} must be a positive number, got {value}")
-            setattr(self, key, float(value))
+        self.check_shares("hidden_dropout_prob", "attention_probs_dropout_prob")
+        if self.classifier_dropout is not None:
+            self.check_shares("classifier_dropout")
+        self.check_positive("layer_norm_eps")
+        self.check_positive("initializer_range", zero=True)
         if self.pad_token_id is not None:
-            if not _is_integer(self.pad_token_id):
-                raise TypeError(f"pad_token_id must be a whole number or None, got {self.pad_token_id!r}")
-            if not 0 <= self.pad_token_id < self.vocab_size:
-                raise ValueError(f"pad_token_id must lie in 0 to {self.vocab_size - 1}, got {self.pad_token_id}")
-            self.pad_token_id = int(self.pad_token_id)
-        for key in (
-            "tie_word_embeddings", "is_decoder", "add_cross_attention", "output_hidden_states", "output_attentions",
-        ):
-            if not isinstance(getattr(self, key), bool):
-                raise TypeError(f"{key} must be true or false, got {getattr(self, key)!r}")
+            self.check_token("pad_token_id", self.vocab_size, " or None")
+        self.check_switches(
+            "tie_word_embeddings", "is_decoder", "add_cross_attention", "output_hidden_states", "output_attentions"
+        )
         for key in ("is_decoder", "add_cross_attention"):
             if getattr(self, key):
                 raise ValueError(f"{key} is true, but only the encoder form of BERT is built here")
-        if self.architectures is not None and not (
-            isinstance(self.architectures, (list, tuple)) and all(isinstance(name, str) for name in self.architectures)
-        ):
-            raise TypeError(f"architectures must be a list of class names, got {self.architectures!r}")
-
-    def to_dict(self):
-        """All keys with their values, as config.json holds them (but label ids as integers)."""
-        return {"model_type": self.model_type, **copy.deepcopy(vars(self))}
-
-    def copy(self, **overrides):
-        """A configuration like this one but for `overrides`, checked afresh.
-
-        `num_labels` that differs renames the labels; `id2label` or `label2id` alone replaces the other as well.
-        """
-        return type(self).from_dict(self.to_dict(), **overrides)
-
-    @classmethod
-    def from_dict(cls, values, **overrides):
-        """The configuration that a dictionary of keys describes; `overrides` count more than `values`.
-
-        Unlike `values`, which may hold anything, `overrides` are refused if their key is not known.
-        """
-        values = dict(values)
-        for key in overrides:
-            if key not in values and key not in KEYS:
-                raise TypeError(f"{key!r} is no key of this configuration")
-        if "id2label" in overrides or "label2id" in overrides:
-            for key in ("num_labels", "id2label", "label2id"):
-                values.pop(key, None)
-        return cls(**{**values, **overrides})
-
-    @classmethod
-    def from_json_file(cls, path, **overrides):
-        """Read one config.json. Raises FileNotFoundError, or ValueError naming the file and the key."""
-        path = Path(path)
-        try:
-            values = json.loads(path.read_bytes().decode("utf-8"))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"there is no file {path}") from None
-        except (UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise ValueError(f"{path}: not a JSON file ({error})") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: expected a JSON object with the keys of a configuration")
-        model_type = values.get("model_type", cls.model_type)
-        if model_type != cls.model_type:
-            raise ValueError(f"{path}: model_type is {model_type!r}, but only 'bert' can be loaded")
-        missing = [key for key in SIZES if key not in values and key not in overrides]
-        if missing:
-            raise ValueError(f"{path}: the key {missing[0]!r} is missing")
-        try:
-            return cls.from_dict(values, **overrides)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{path}: {error}") from None
-
-    @classmethod
-    def from_pretrained(
-        cls, folder_or_name, *, revision=None, cache_dir=None, local_files_only=False, **overrides
-    ):
-        """Read the config.json of a folder, or of a published checkpoint by its name; `overrides` replace keys.
-
-        Google's bert_config.json is read where there is no config.json.
-
-        revision, cache_dir, local_files_only: for a name, see `bertnp.backend.hub.fetch_pretrained`.
-        """
-        folder = Path(folder_or_name)
-        if folder.is_file():
-            return cls.from_json_file(folder, **overrides)
-        if not folder.is_dir():
-            from bertnp.backend.hub import fetch_pretrained
-
-            folder = fetch_pretrained(
-                folder_or_name, [CONFIG_FILE], revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-            )
-        if not (folder / CONFIG_FILE).is_file() and (folder / GOOGLE_CONFIG_FILE).is_file():
-            return cls.from_json_file(folder / GOOGLE_CONFIG_FILE, **overrides)
-        return cls.from_json_file(folder / CONFIG_FILE, **overrides)
-
-    def save_pretrained(self, folder):
-        """Write config.json into `folder`, which is made if it isn't there."""
-        self.validate()
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / CONFIG_FILE, self.to_json_string())
-
-    def to_json_string(self):
-        """The text of config.json: keys sorted, label ids as strings, as JSON wants them."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-
-    def __eq__(self, other):
-        return isinstance(other, BertConfig) and self.to_dict() == other.to_dict()
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"{type(self).__name__} {self.to_json_string()}"
-
-
-KEYS = tuple(inspect.signature(BertConfig).parameters)[:-1]  # all that bertnp knows, without **other
+        self.check_architectures()
 
 
 def _is_integer(value):

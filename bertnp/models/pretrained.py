@@ -10,7 +10,7 @@ import numpy as np
 from bertnp.backend import to_numpy
 from bertnp.models.configuration import CONFIG_FILE, BertConfig
 from bertnp.models.weight_files import SAFETENSORS_PATTERNS, TORCH_PATTERNS, WeightFiles, save_weights
-from bertnp.nn import Module
+from bertnp.nn import Dropout, DropoutStreams, Module
 
 logger = logging.getLogger("bertnp")
 
@@ -55,20 +55,41 @@ class LoadReport:
 
 
 class PreTrainedModel(Module):
-    """A Module with a configuration, which can be loaded from checkpoint files and saved to them.
+    """A Module with a configuration: made from one, or loaded from checkpoint files; it can be saved to them.
 
-    A subclass is made by `cls(config, *, seed=0, dtype=np.float32, device=None, init=True)`; `init=False` leaves its
-    parameters to be filled.
+    config: the configuration   seed: of fresh weights and of dropout   dtype, device: of the parameters
+    init: False leaves the weights zero, for a loader to fill
     """
 
     config_class = BertConfig
     base_model_prefix = "bert"  # what the names of the encoder's parameters begin with in a model with a head
     load_report = None
 
+    def __init__(self, config, *, seed=0, dtype=np.float32, device=None, init=True):
+        self.config = config
+        self.seed = seed
+        self.initializer_range = config.initializer_range
+        self.dropout_streams = DropoutStreams(seed)
+        self.build(config)
+        for site, dropout in enumerate(m for _, m in self.named_modules() if isinstance(m, Dropout)):
+            dropout.site = site
+        self.allocate(dtype, device)
+        if init:
+            self.init_weights()
+
+    def build(self, config):
+        """Declare the parts of the model."""
+        raise NotImplementedError
+
     @property
     def tied_names(self):
         """Names under which checkpoints may hold a parameter once more -> its own name."""
         return {}
+
+    def no_loss(self):
+        return RuntimeError(
+            f"backward of {type(self).__name__}: no loss to start from; give the forward labels, or backward a gradient"
+        )
 
     @classmethod
     def from_pretrained(

@@ -1,6 +1,6 @@
 """Layers: a formula plus its weights and what its backward needs."""
 
-from bertnp.nn.attention import SelfAttention
+from bertnp.nn.attention import CrossAttention, KeyValues, SelfAttention
 from bertnp.nn.layers import Activation, Dropout, Embedding, LayerNorm, Linear
 from bertnp.nn.losses import BinaryCrossEntropyLoss, CrossEntropyLoss, MeanSquaredErrorLoss
 from bertnp.nn.module import Module, inference, is_inference, saving_nothing
@@ -10,10 +10,12 @@ from bertnp.nn.parameter import Parameter, ParameterBuffer, side_by_side
 __all__ = [
     "Activation",
     "BinaryCrossEntropyLoss",
+    "CrossAttention",
     "CrossEntropyLoss",
     "Dropout",
     "DropoutStreams",
     "Embedding",
+    "KeyValues",
     "LayerNorm",
     "Linear",
     "MeanSquaredErrorLoss",

@@ -210,4 +210,8 @@ def initial_values(parameter, standard_deviation, seed):
         if parameter.zero_row is not None:
             values[parameter.zero_row] = 0
         return values
+    if parameter.init == "glorot":
+        rng = np.random.default_rng([seed, zlib.crc32(parameter.name.encode())])
+        bound = np.float32((6.0 / sum(parameter.shape)) ** 0.5)
+        return (2 * rng.random(parameter.shape, dtype=np.float32) - 1) * bound
     return np.full(parameter.shape, {"zeros": 0, "ones": 1}[parameter.init], np.float32)

@@ -18,9 +18,10 @@ class Packing:
     keep: (B, S) truth values, which positions are kept
     key_mask: (B, S) truth values, which may be read as keys; or (B, S, S), which query may read which; None: all
     streams, first_example: where dropout masks are drawn, and this batch's place in the global batch
+    causal: whether a query may read no key that stands behind it
     """
 
-    def __init__(self, keep, key_mask=None, streams=None, first_example=0):
+    def __init__(self, keep, key_mask=None, streams=None, first_example=0, causal=False):
         self.B, self.S = keep.shape
         self.lengths = keep.sum(axis=1)  # (B,)
         self.K = int(self.lengths.max())
@@ -35,6 +36,10 @@ class Packing:
         self.asked = None  # the Queries of the last layer, where not all rows are read
         self.whole = None  # gives all its rows then: a function of whether they are saved for a backward
         self.readable = self._readable(keep, key_mask, in_front)
+        if causal:
+            not_behind = np.tril(np.ones((self.K, self.K), bool))
+            readable = not_behind if self.readable is None else self.readable & not_behind
+            self.readable = np.broadcast_to(readable, (self.B, self.K, self.K))
         self.in_front = in_front
 
     def _readable(self, keep, key_mask, in_front):
@@ -75,15 +80,17 @@ class Packing:
         x = x.reshape(self.B * self.S, -1)
         return F.gather_rows(x, self.rows) if self.T < self.B * self.S else x
 
-    def pad_attention(self, probabilities):
-        """(B, A, K, K) of the core -> (B, A, S, S), zeros at the positions that were dropped."""
-        if self.K == self.S and self.T == self.B * self.S:
-            return probabilities
-        B, A, K, S = self.B, probabilities.shape[1], self.K, self.S
-        per_query = probabilities.transpose(0, 2, 1, 3)  # (B, K, A, K)
-        queries = self.pad(self.from_core(per_query))  # (B, S, A·K)
-        per_key = queries.reshape(B, S, A, K).transpose(0, 3, 2, 1)  # (B, K, A, S)
-        return self.pad(self.from_core(per_key)).reshape(B, S, A, S).transpose(0, 2, 3, 1)
+    def pad_attention(self, probabilities, keys=None):
+        """(B, A, K, K) of the core -> (B, A, S, S), zeros at the positions that were dropped.
+
+        keys: the packing of the sequences that were read, where these are others: (B, A, Q, K) -> (B, A, U, S)
+        """
+        keys = keys or self
+        B, A, Q, K = probabilities.shape
+        per_query = probabilities.transpose(0, 2, 1, 3)  # (B, Q, A, K)
+        queries = self.pad(self.from_core(per_query))  # (B, U, A·K)
+        per_key = queries.reshape(B, self.S, A, K).transpose(0, 3, 2, 1)  # (B, K, A, U)
+        return keys.pad(keys.from_core(per_key)).reshape(B, keys.S, A, self.S).transpose(0, 2, 3, 1)
 
     # dropout masks, one draw for each example, so that they depend on nothing else in the batch
 
@@ -117,20 +124,24 @@ class Packing:
 
         return draw
 
-    def draw_attention(self, heads):
-        """Draws (B, A, K, K) masks; an example of n kept tokens draws A·n·n of them, whatever the others' lengths."""
+    def draw_attention(self, heads, keys=None):
+        """Draws (B, A, K, K) masks; an example of n kept tokens draws A·n·n of them, whatever the others' lengths.
+
+        keys: the packing of the sequences that are read, where these are others: (B, A, Q, K)
+        """
+        keys = keys or self
 
         def draw(dropout):
             device = drawn_on(dropout)
-            if device is not None:
+            if device is not None and keys is self:
                 return device.draw_heads(dropout.buffer.data, self.lengths, heads, self.key(dropout))
-            keep = np.ones((self.B, heads, self.K, self.K), bool)
+            keep = np.ones((self.B, heads, self.K, keys.K), bool)
 
             def one(b):
-                n = int(self.lengths[b])
-                keep[b, :, :n, :n] = self._draw(dropout, b, (heads, n, n))
+                n, m = int(self.lengths[b]), int(keys.lengths[b])
+                keep[b, :, :n, :m] = self._draw(dropout, b, (heads, n, m))
 
-            share(one, self.B, heads * (self.T // self.B) ** 2)
+            share(one, self.B, heads * (self.T // self.B) * (keys.T // self.B))
             return keep
 
         return draw

@@ -8,8 +8,9 @@ from bertnp.backend import float_type, get_backend, to, to_numpy
 class Parameter:
     """A weight tensor and its gradient, both views into the flat buffers of the model they belong to.
 
-    init says how it begins: "normal" (mean 0, the model's standard deviation), "zeros" or "ones". decay says whether
-    weight decay acts on it. Tying two places means giving both the same object.
+    init says how it begins: "normal" (mean 0, the model's standard deviation), "glorot" (even within ±√(6/(m + n)) for
+    a weight (m, n); Glorot & Bengio 2010, eq. 16), "zeros" or "ones". decay says whether weight decay acts on it.
+    Tying two places means giving both the same object.
     """
 
     def __init__(self, shape, init="zeros", decay=True):

@@ -5,6 +5,7 @@ from bertnp.pipelines.making import TASKS, pipeline
 from bertnp.pipelines.masked_words import FillMask
 from bertnp.pipelines.next_sentence import NextSentence
 from bertnp.pipelines.sentence_vectors import SentenceEncoder
+from bertnp.pipelines.translation import Translation, Translator
 
 __all__ = [
     "FillMask",
@@ -12,6 +13,8 @@ __all__ = [
     "SentenceEncoder",
     "TASKS",
     "TextClassifier",
+    "Translation",
+    "Translator",
     "is_trained_classifier",
     "pipeline",
 ]

@@ -4,16 +4,19 @@ from bertnp.plotting.heads import ablation, head_importance
 from bertnp.plotting.pretraining import accuracy_by_labels, attention, loss_and_floor
 from bertnp.plotting.speed import speed
 from bertnp.plotting.training import confusion_matrix, learning_curve, predicted_against_true, training_curves
+from bertnp.plotting.translation import cross_attention, sinusoids
 
 __all__ = [
     "ablation",
     "accuracy_by_labels",
     "attention",
     "confusion_matrix",
+    "cross_attention",
     "head_importance",
     "learning_curve",
     "loss_and_floor",
     "predicted_against_true",
+    "sinusoids",
     "speed",
     "training_curves",
 ]

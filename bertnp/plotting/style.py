@@ -60,3 +60,31 @@ def picture(path, width=PAGE_WIDTH, height=2.8):
         figure.savefig(drawn, format="png", metadata={"Software": None})
     with atomic_path(path) as temporary:
         temporary.write_bytes(drawn.getvalue())
+
+
+CHINESE_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "STHeiti", "Heiti TC",
+    "Noto Sans CJK TC", "Noto Sans CJK JP", "Droid Sans Fallback", "Arial Unicode MS", "SimSun", "Noto Serif CJK SC",
+)  # fmt: skip
+
+
+def drawable(texts):
+    """How texts can be drawn here: with which fonts, and by which number each that no font has.
+
+    ->  labels: as many, a number in place of a text that can't be drawn   key: {number: text}   fonts: names
+    """
+    from matplotlib import font_manager
+
+    files = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    fonts, missing = ["DejaVu Sans"], set("".join(texts))
+    for name in ("DejaVu Sans", *CHINESE_FONTS):
+        if name in files and missing:
+            glyphs = font_manager.get_font(files[name]).get_charmap()
+            left = {character for character in missing if ord(character) not in glyphs}
+            if len(left) < len(missing) and name not in fonts:
+                fonts.append(name)
+            missing = left
+    numbers = {}
+    labels = [str(numbers.setdefault(t, len(numbers) + 1)) if missing & set(t) else t for t in texts]
+    return labels, {number: text for text, number in numbers.items()}, fonts

@@ -6,6 +6,7 @@ from bertnp.plotting.style import PAGE_WIDTH, SERIES, SHADES, picture
 
 NAMES = {
     "accuracy": "accuracy", "f1": "F1", "f1_macro": "F1 (macro)", "matthews": "Matthews' correlation",
+    "token_accuracy": "right tokens", "exact_match": "exact match",
     "pearson": "Pearson's correlation", "spearman": "Spearman's correlation", "rmse": "root mean squared error",
 }  # fmt: skip
 MOST_NUMBERS = 20  # classes up to which the cells of a confusion matrix are written out

@@ -18,6 +18,7 @@ from bertnp.training.metrics import (
     spearman_correlation,
 )
 from bertnp.training.trainer import Trainer
+from bertnp.training.translation import bleu, evaluate_translation, is_exact, translate
 
 __all__ = [
     "Callback",
@@ -25,13 +26,16 @@ __all__ = [
     "ProgressBar",
     "Trainer",
     "accuracy",
+    "bleu",
     "bootstrap_intervals",
     "classification_metrics",
     "confusion_matrix",
     "entity_scores",
     "evaluate",
     "evaluate_pretraining",
+    "evaluate_translation",
     "f1_score",
+    "is_exact",
     "matthews_correlation",
     "metrics_for",
     "multilabel_metrics",
@@ -40,4 +44,5 @@ __all__ = [
     "regression_metrics",
     "span_scores",
     "spearman_correlation",
+    "translate",
 ]

@@ -61,8 +61,10 @@ class Trainer:
     clip: longest allowed gradient, all parameters together; None: no clipping
     seed: of the order of the examples and of dropout
     metrics: function of (logits, labels) that gives {name: number, or None if undefined}; None: what suits the labels
+    evaluator: function of (model, evaluation set, batch size) that gives {"loss": number, ...} in place of metrics, for
+      what is no matter of logits alone
     best_by: which of these, or "loss", says what is best; None: accuracy or Pearson's correlation, and the loss with
-      metrics of your own and where words are filled in
+      metrics or an evaluator of your own and where words are filled in
     patience: stop after so many evaluations without a better one; None: never
     evaluate_every: steps between two evaluations; None: an epoch's
     log_every: steps between two lines of the log
@@ -96,6 +98,7 @@ class Trainer:
         clip=1.0,
         seed=0,
         metrics=None,
+        evaluator=None,
         best_by=None,
         patience=None,
         evaluate_every=None,
@@ -150,10 +153,11 @@ class Trainer:
         self.evaluate_every = evaluate_every or self.steps_per_epoch
         self.checkpoint_every = self.evaluate_every if checkpoint_every is None else checkpoint_every
         self.warmup = warmup_steps(warmup, self.total_steps)
-        self.schedule = make_schedule(schedule, self.total_steps, self.warmup)
+        self.schedule = make_schedule(schedule, self.total_steps, self.warmup, model.config.hidden_size)
         self.optimizer = make_optimizer(optimizer, model, lr, weight_decay)
         self.fills_in_words = isinstance(model, MaskedWords)
         self.metrics = metrics
+        self.evaluator = evaluator
         self.best_by = best_by
         if evaluation is not None:
             self.choose_metrics(metrics)
@@ -390,7 +394,7 @@ class Trainer:
 
     def choose_metrics(self, metrics):
         """Which metrics are worked out, and which says what is best."""
-        if self.fills_in_words:
+        if self.fills_in_words or self.evaluator:
             self.best_by = self.best_by or "loss"
             return
         self.metrics = metrics or metrics_for(self.evaluation_set.labels)
@@ -403,6 +407,8 @@ class Trainer:
         """The logits of the evaluation set (None where words are filled in), and its loss and metrics:
         {"loss": ..., "accuracy": ..., ...}.
         """
+        if self.evaluator:
+            return None, self.evaluator(self.model, self.evaluation_set, self.evaluation_batch_size)
         what = self.model, self.evaluation_set, self.evaluation_batch_size, self.processes
         if self.fills_in_words:
             return None, evaluate_pretraining(*what)
@@ -638,15 +644,15 @@ def warmup_steps(warmup, total):
     return int(warmup) if warmup >= 1 else math.ceil(round(warmup * total, 6))  # 0.07 · 100 is 7.000000000000001
 
 
-def make_schedule(schedule, total, warmup):
-    """The factor of the learning rate as a function of the step (0, 1, ...)."""
+def make_schedule(schedule, total, warmup, size=None):
+    """The factor of the learning rate as a function of the step (0, 1, ...); size: the model's hidden size (noam)."""
     if callable(schedule):
         return schedule
-    if schedule not in SCHEDULES or schedule == "noam":
-        known = ", ".join(name for name in SCHEDULES if name != "noam")
-        raise ValueError(f"schedule: expected {known} or a function of the step, got {schedule!r}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule: expected {', '.join(SCHEDULES)} or a function of the step, got {schedule!r}")
     takes = inspect.signature(SCHEDULES[schedule]).parameters
-    given = {name: value for name, value in (("total", total), ("warmup", warmup)) if name in takes}
+    values = {"total": total, "warmup": max(warmup, 1) if schedule == "noam" else warmup, "size": size}
+    given = {name: value for name, value in values.items() if name in takes}
     return lambda step: SCHEDULES[schedule](step, **given)
 
 

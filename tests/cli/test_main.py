@@ -62,7 +62,8 @@ def test_every_example_can_be_parsed(run):
     import importlib
     import shlex
 
-    for name in ("pretrain", "plot", "finetune", "evaluate", "predict", "fill-mask", "next-sentence", "info"):
+    for name in ("pretrain", "plot", "finetune", "evaluate", "predict", "fill-mask", "next-sentence", "info",
+                 "translate"):  # fmt: skip
         for line in importlib.import_module(f"bertnp.cli.{name.replace('-', '_')}").EXAMPLES.splitlines():
             if f"bertnp {name}" in line:
                 code, _, err = run(*shlex.split(line.partition("bertnp ")[2]))

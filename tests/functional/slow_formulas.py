@@ -168,6 +168,15 @@ def embedding(ids, table, padding_idx=None):
     return np.array([list(table[i]) for i in ids.reshape(-1)]).reshape(*ids.shape, -1)
 
 
+def positional_encoding(x, positions):
+    y = np.empty_like(x)
+    H = x.shape[-1]
+    for place in np.ndindex(y.shape):
+        angle = int(positions[place[:-1]]) / 10000 ** ((place[-1] - place[-1] % 2) / H)
+        y[place] = x[place] * H**0.5 + (math.cos(angle) if place[-1] % 2 else math.sin(angle))
+    return y
+
+
 def gather_rows(x, index):
     return np.array([list(x[i]) for i in index])
 

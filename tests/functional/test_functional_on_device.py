@@ -55,11 +55,10 @@ def test_same_bits_as_numpy_without_waiting(case, dtype):
 
 @pytest.mark.parametrize("case", [c for c in CASES if any(is_array(v) for v in c.arguments.values())], ids=str)
 def test_ids_and_masks_may_lie_on_the_device(case):
-    """Masks and ids on the device too; labels and lengths there make the host wait, which finds rows by them."""
+    """Masks and ids on the device too; labels, lengths and positions there make the host wait, which counts by them."""
     arguments = {k: on_device(v) for k, v in case.arguments_as(lambda x: x.astype("float32")).items()}
-    compare(
-        case, "float32", arguments, on_device(case.cotangent("float32")), wait={"labels", "lengths"} & set(arguments)
-    )
+    waits = {"labels", "lengths", "positions"} & set(arguments)
+    compare(case, "float32", arguments, on_device(case.cotangent("float32")), wait=waits)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if output_names(c.formula)[0] == "loss"], ids=str)

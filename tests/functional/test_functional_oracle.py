@@ -44,6 +44,14 @@ def _residual_norm(x, bias, residual, norm_weight, norm_bias, keep=None, p=0.0, 
     return TF.layer_norm(residual + branch, norm_weight.shape, norm_weight, norm_bias, eps)
 
 
+def _positional_encoding(x, positions):
+    H = x.shape[-1]
+    wavelengths = 10000.0 ** (torch.arange(0, H, 2, dtype=x.dtype) / H)
+    angles = torch.from_numpy(positions)[..., None] / wavelengths
+    table = torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :H]
+    return x * H**0.5 + table
+
+
 def _scatter_rows(x, index, n):
     return torch.zeros(n, x.shape[1], dtype=x.dtype).index_copy(0, index, x)
 
@@ -95,6 +103,7 @@ TORCH = {
     "layer_norm": lambda x, weight, bias, eps=1e-12: TF.layer_norm(x, weight.shape, weight, bias, eps),
     "dropout": lambda x, keep=None, p=0.0: x * 1 if keep is None else x * keep / (1 - p),
     "embedding": lambda ids, table, padding_idx=None: TF.embedding(ids, table, padding_idx),
+    "positional_encoding": lambda x, positions: _positional_encoding(x, positions.numpy()),
     "gather_rows": lambda x, index: x.index_select(0, index),
     "scatter_rows": _scatter_rows,
     "cross_entropy": lambda logits, labels, ignore_index=-100, label_smoothing=0.0: TF.cross_entropy(

@@ -39,7 +39,8 @@ def test_models(name, device):
         "BertForMultipleChoice": ("classifier.bias",),
     }
     assert all(n.endswith(("key.bias", *known.get(name, ()))) for n in zero), zero
-    assert device != "numpy" or sum(n.endswith("key.bias") for n in zero) == 2
+    keys = {n for n, _ in model.named_parameters() if n.endswith("key.bias")}
+    assert device != "numpy" or keys <= zero
 
 
 @pytest.mark.parametrize("name", ["BertForPreTraining", "BertForQuestionAnswering"])

@@ -1,4 +1,4 @@
-"""GELU in float32: Φ by one tanh and a polynomial."""
+"""GELU in float32, Φ by one tanh and a polynomial, and ReLU."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from bertnp.backend.formula import kernel
 from bertnp.backend.gelu_polynomial import COEFFICIENTS
-from bertnp.backend.numpy_kernels.blocks import elementwise
+from bertnp.backend.numpy_kernels.blocks import FLOATS, elementwise
 
 Q = [float(c) for c in COEFFICIENTS]
 INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
@@ -47,6 +47,16 @@ def times_density(x, square):
     np.exp(square, out=square)
     square *= INV_SQRT_2PI
     square *= x
+
+
+@kernel("relu", backend="numpy", dtypes=FLOATS)
+def relu(x):
+    return elementwise(lambda y, scratch, x: np.maximum(x, 0, out=y), x.shape, x.dtype, x)
+
+
+@kernel("relu_backward", backend="numpy", dtypes=FLOATS)
+def relu_backward(dy, y):
+    return elementwise(lambda dx, scratch, dy, y: np.multiply(dy, y > 0, out=dx), dy.shape, dy.dtype, dy, y)
 
 
 @kernel("gelu", backend="numpy", dtypes=("float32",))
