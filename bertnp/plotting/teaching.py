@@ -80,7 +80,7 @@ def tokens(lines, path, height=None):
     with picture(path, PAGE_WIDTH, height or 0.35 + 0.62 * len(lines)) as figure:
         axes = figure.subplots()
         axes.set_axis_off()
-        axes.set(xlim=(-0.02 * places, places), ylim=(len(lines), 0))
+        axes.set(xlim=(-0.02 * places, 1.01 * places), ylim=(len(lines), 0))
         blues = _shades()
         for line, (name, boxes) in enumerate(lines):
             axes.text(0, line + 0.22, name, fontsize=8, color="#444444", va="center")

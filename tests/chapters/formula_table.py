@@ -1,6 +1,6 @@
-"""The table formula -> chapter -> function -> test of chapters/README.md, made from chapters, library and cases.
+"""The tables of chapters/README.md, made from chapters, library and cases: the path, what needs what, the formulas.
 
-python tests/chapters/formula_table.py      writes it anew
+python tests/chapters/formula_table.py      writes them anew
 """
 
 import ast
@@ -18,9 +18,9 @@ from bertnp.backend import FORMULAS  # noqa: E402
 from bertnp.learn.chapters import chapters  # noqa: E402
 
 README = ROOT / "chapters" / "README.md"
-BEGIN, END = "<!-- formulas: made by tests/chapters/formula_table.py -->\n", "<!-- end of formulas -->\n"
 TAGGED = re.compile(r"[Ee]quations? (\d+\.\d+(?:(?:, | and )\d+\.\d+)*)")
 TAG = re.compile(r"\d+\.\d+")
+TWO_DIGITS = re.compile(r"\d\d")
 
 
 def shown(chapter):
@@ -83,10 +83,40 @@ def test_of(name):
     return f"tests/functional/test_functional_{file}.py -k {forward}"
 
 
+def path():
+    """The lines of the path through the chapters."""
+    rows = ["| | chapter | needs | runtime |", "|---|---|---|---|"]
+    for chapter in chapters(ROOT / "chapters"):
+        link = f"[{chapter.title}]({chapter.path.name})"
+        rows.append(f"| {chapter.number:02} | {link}: {chapter.about} | {chapter.needs} | {chapter.runtime} |")
+    return "\n".join(rows) + "\n"
+
+
+def dependencies():
+    """The same as a graph: an arrow from what is needed to what needs it."""
+    rows = ["```mermaid", "graph LR"]
+    for chapter in chapters(ROOT / "chapters"):
+        rows.append(f'    c{chapter.number:02}["{chapter.number:02} {chapter.title}"]')
+        rows += [f"    c{needed} --> c{chapter.number:02}" for needed in TWO_DIGITS.findall(chapter.needs)]
+    return "\n".join([*rows, "```"]) + "\n"
+
+
+TABLES = {"path": path, "dependencies": dependencies, "formulas": table}
+
+
+def parts(text, name):
+    """What stands before a table, the table, and what stands behind it."""
+    begin, end = f"<!-- {name}: made by tests/chapters/formula_table.py -->\n", f"<!-- end of {name} -->\n"
+    start, stop = text.index(begin) + len(begin), text.index(end)
+    return text[:start], text[start:stop], text[stop:]
+
+
 def main():
     text = README.read_text(encoding="utf-8")
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    README.write_text(before + table() + after, encoding="utf-8", newline="\n")
+    for name, make in TABLES.items():
+        before, _, after = parts(text, name)
+        text = before + make() + after
+    README.write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
