@@ -66,6 +66,7 @@ def curves(panels, path, height=2.8, width=PAGE_WIDTH):
                 axes.axhline(y, linestyle=style, label=name, **LEVEL)
             for letter in panel.get("log", ""):
                 getattr(axes, f"set_{letter}scale")("log")
+                getattr(axes, f"{letter}axis").set_major_formatter("{x:g}")
             axes.set(title=panel.get("title", ""), xlabel=panel["xlabel"], ylabel=panel["ylabel"])
             axes.set(**{name: panel[name] for name in ("xlim", "ylim") if name in panel})
             axes.legend(fontsize=7.5)
