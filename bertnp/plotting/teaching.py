@@ -40,7 +40,8 @@ def _matrix(axes, panel, shares, limit, number, written):
         if written and np.isfinite(value):
             bright = (value - low) / (limit - low)
             dark = bright > 0.55 if shares else bright < 0.5
-            axes.text(j, i, number.format(value), ha="center", va="center", color="white" if dark else "black",
+            text = _without_minus_zero(number.format(value))
+            axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black",
                       fontsize=min(8.0, 60 / max(values.shape) + 2))  # fmt: skip
     across, down = ([str(label) for label in panel.get(name) or []] for name in ("columns", "rows"))
     crowded = max(map(len, across), default=0) * len(across) > 24
@@ -49,6 +50,10 @@ def _matrix(axes, panel, shares, limit, number, written):
     axes.set_title(panel["title"], fontsize=9)
     axes.set(xlabel=panel.get("xlabel", ""), ylabel=panel.get("ylabel", ""))
     return image
+
+
+def _without_minus_zero(text):
+    return text if float(text) else text.removeprefix("-")
 
 
 def curves(panels, path, height=2.8, width=PAGE_WIDTH):
