@@ -6,6 +6,7 @@ from bertnp.plotting.style import PAGE_WIDTH, SERIES, SHADES, picture
 
 SIGNED = "cividis"  # from dark blue to yellow, ever lighter: signs stay apart in grey
 MOST_NUMBERS = 160  # cells up to which their numbers are written out
+MANY = 13  # rows or columns from which on they are counted along the edge
 LEVEL = {"color": "#666666", "linewidth": 1.0, "zorder": 1}
 
 
@@ -45,8 +46,11 @@ def _matrix(axes, panel, shares, limit, number, written):
                       fontsize=min(8.0, 60 / max(values.shape) + 2))  # fmt: skip
     across, down = ([str(label) for label in panel.get(name) or []] for name in ("columns", "rows"))
     crowded = max(map(len, across), default=0) * len(across) > 24
-    axes.set_xticks(range(len(across)), across, fontsize=8, rotation=90 if crowded else 0)
-    axes.set_yticks(range(len(down)), down, fontsize=8)
+    if across or values.shape[1] < MANY:  # else numbers, as matplotlib chooses them
+        axes.set_xticks(range(len(across)), across, fontsize=8, rotation=90 if crowded else 0)
+    if down or values.shape[0] < MANY:
+        axes.set_yticks(range(len(down)), down, fontsize=8)
+    axes.tick_params(labelsize=8)
     axes.set_title(panel["title"], fontsize=9)
     axes.set(xlabel=panel.get("xlabel", ""), ylabel=panel.get("ylabel", ""))
     return image
