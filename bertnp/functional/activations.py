@@ -119,6 +119,8 @@ def sigmoid(x):
     Computed by the second form, which no x overflows.
 
     x: (..., n) floating  ->  y: same shape and dtype
+
+    Chapter 05, equation 5.7.
     """
     xp = array_module(x)
     return 0.5 * (1.0 + xp.tanh(0.5 * x))
@@ -129,6 +131,8 @@ def sigmoid_backward(dy, y):
     """dx = dy y (1 - y)
 
     dy, y: (..., n)  ->  dx: same shape
+
+    Chapter 05, equation 5.8.
     """
     return dy * y * (1.0 - y)
 
