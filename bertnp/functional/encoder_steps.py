@@ -17,6 +17,8 @@ def gelu_feed_forward(x, weight1, bias1, weight2):
     The second bias is added by what follows, `residual_norm`.
 
     x: (..., H)   weight1: (I, H)   bias1: (I,)   weight2: (H, I)  ->  y: (..., H)   u: (..., I)
+
+    Chapter 07, equation 7.11.
     """
     u = linear(x, weight1, bias1)
     return product(gelu(u), weight2), u
@@ -31,6 +33,8 @@ def gelu_feed_forward_backward(dy, x, weight1, weight2, u, out=(None, None)):
     dy, x: (..., H)   weight1: (I, H)   weight2: (H, I)   u: (..., I)
     out: arrays to put dW₁ and dW₂ in, or None for either
     ->  dx: (..., H)   dweight1: (I, H)   dbias1: (I,)   dweight2: (H, I)
+
+    Chapter 07, equation 7.12.
     """
     out1, out2 = out
     dh, dweight2 = product_backward(dy, gelu(u), weight2, out2)

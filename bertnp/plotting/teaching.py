@@ -78,7 +78,8 @@ def curves(panels, path, height=2.8, width=PAGE_WIDTH):
                 getattr(axes, f"{letter}axis").set_major_formatter("{x:g}")
             axes.set(title=panel.get("title", ""), xlabel=panel["xlabel"], ylabel=panel["ylabel"])
             axes.set(**{name: panel[name] for name in ("xlim", "ylim") if name in panel})
-            axes.legend(fontsize=7.5)
+            if len(panel["series"]) > 1 or panel.get("levels"):
+                axes.legend(fontsize=7.5)
 
 
 def tokens(lines, path, height=None):
