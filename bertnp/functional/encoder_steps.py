@@ -48,6 +48,8 @@ def residual_norm(x, bias, residual, norm_weight, norm_bias, keep=None, p=0.0, e
 
     x, residual r: (..., H)   bias b, norm_weight γ, norm_bias β: (H,)   keep, p: as in `dropout`   eps: LayerNorm's
     ->  y: (..., H)   x_hat: (..., H)   inv_std: (..., 1), as in `layer_norm`
+
+    Chapter 08, equation 8.3.
     """
     return layer_norm(residual + dropout(x + bias, keep, p), norm_weight, norm_bias, eps)
 
@@ -58,6 +60,8 @@ def residual_norm_backward(dy, x_hat, inv_std, norm_weight, keep=None, p=0.0):
 
     dy, x_hat: (..., H)   inv_std: (..., 1)   norm_weight: (H,)   keep, p: the forward's
     ->  dx: (..., H)   dbias: (H,)   dresidual: (..., H)   dnorm_weight, dnorm_bias: (H,)
+
+    Chapter 08, equation 8.4.
     """
     dresidual, dnorm_weight, dnorm_bias = layer_norm_backward(dy, x_hat, inv_std, norm_weight)
     dx = dropout_backward(dresidual, keep, p)
