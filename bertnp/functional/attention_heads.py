@@ -20,6 +20,8 @@ def attention(query, key, value, mask=None, keep=None, p=0.0):
     mask: truth values, broadcastable to (B, A, S, K), true where a key may be read; None: everywhere
     keep, p: which probabilities dropout keeps, (B, A, S, K), and its rate; keep None: no dropout
     ->  y: (B, A, S, D)   probabilities: (B, A, S, K), before dropout
+
+    Chapter 09, equation 9.3.
     """
     scores = query @ key.swapaxes(-1, -2) * (1.0 / math.sqrt(query.shape[-1]))  # (B, A, S, K)
     probabilities = masked_softmax(scores, mask)
@@ -31,6 +33,8 @@ def attention_backward(dy, query, key, value, probabilities, keep=None, p=0.0):
     """dV = drop(P)ᵀ dY,  dP = drop'(dY Vᵀ),  dS = softmax'(dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D
 
     dy: (B, A, S, D), the rest as in `attention`  ->  dquery: (B, A, S, D)   dkey, dvalue: (B, A, K, D)
+
+    Chapter 09, equation 9.4.
     """
     scale = 1.0 / math.sqrt(query.shape[-1])
     dvalue = dropout(probabilities, keep, p).swapaxes(-1, -2) @ dy  # (B, A, K, D)

@@ -36,6 +36,8 @@ def masked_softmax(x, mask=None):
     """y_j = m_j exp(x_j) / Σ_k m_k exp(x_k), and 0 throughout a row where no m_k is 1
 
     x: (..., n) floating   mask: truth values, broadcastable to x; None: all true  ->  y: same shape
+
+    Chapter 09, equation 9.1.
     """
     if mask is None:
         return softmax(x)
@@ -52,6 +54,8 @@ def masked_softmax_backward(dy, y):
     """dx_j = y_j (dy_j - Σ_k dy_k y_k), which is 0 wherever the mask was false, since y is
 
     dy, y: (..., n)  ->  dx: same shape
+
+    Chapter 09, equation 9.2.
     """
     return softmax_backward(dy, y)
 

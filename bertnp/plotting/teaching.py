@@ -21,29 +21,25 @@ def matrices(panels, path, shares=False, limit=None, columns=None, height=2.6, n
     limit = limit or (1.0 if shares else float(np.nanmax(np.abs(everything))) or 1.0)
     columns = columns or len(panels)
     lines = -(-len(panels) // columns)
+    width = 0.8 * PAGE_WIDTH / columns
     with picture(path, PAGE_WIDTH, height * lines) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
         for axes, panel in zip(grid.flat, panels, strict=False):
-            image = _matrix(axes, panel, shares, limit, number, len(everything) <= MOST_NUMBERS)
+            image = _matrix(axes, panel, shares, limit, number, len(everything) <= MOST_NUMBERS, width)
         figure.colorbar(image, ax=grid, shrink=0.8, pad=0.02, label=unit)
 
 
-def _matrix(axes, panel, shares, limit, number, written):
+def _matrix(axes, panel, shares, limit, number, written, width):
     values = np.atleast_2d(panel["values"])
     low = 0.0 if shares else -limit
     image = axes.imshow(values, cmap=SHADES if shares else SIGNED, vmin=low, vmax=limit, aspect="auto",
                         interpolation="nearest")  # fmt: skip
     axes.grid(False)
     axes.spines[:].set_visible(True)
-    for (i, j), value in np.ndenumerate(values):
-        if written and np.isfinite(value):
-            bright = (value - low) / (limit - low)
-            dark = bright > 0.55 if shares else bright < 0.5
-            text = _without_minus_zero(number.format(value))
-            axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black",
-                      fontsize=min(8.0, 60 / max(values.shape) + 2))  # fmt: skip
+    if written:
+        _write(axes, values, (values - low) / (limit - low), 0.55 if shares else 0.5, shares, number, width)
     across, down = ([str(label) for label in panel.get(name) or []] for name in ("columns", "rows"))
     crowded = max(map(len, across), default=0) * len(across) > 24
     if across or values.shape[1] < MANY:  # else numbers, as matplotlib chooses them
@@ -54,6 +50,16 @@ def _matrix(axes, panel, shares, limit, number, written):
     axes.set_title(panel["title"], fontsize=9)
     axes.set(xlabel=panel.get("xlabel", ""), ylabel=panel.get("ylabel", ""))
     return image
+
+
+def _write(axes, values, brightness, middle, dark_is_large, number, width):
+    """Write the numbers into the cells of a table that is so many inches wide."""
+    texts = {place: _without_minus_zero(number.format(value)) for place, value in np.ndenumerate(values)}
+    room = 72 * width / values.shape[1] / max(map(len, texts.values()))  # points for a character
+    for (i, j), text in texts.items():
+        dark = (brightness[i, j] > middle) == dark_is_large
+        axes.text(j, i, text, ha="center", va="center", color="white" if dark else "black",
+                  fontsize=min(8.0, 1.5 * room))  # fmt: skip
 
 
 def _without_minus_zero(text):
