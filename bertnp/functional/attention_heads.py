@@ -48,6 +48,8 @@ def split_heads(x, heads):
     """y[b, a, s, d] = x[b, s, a D + d]: cut the hidden vector into A pieces, one for each head
 
     x: (B, S, H)  ->  y: (B, A, S, D),  A = heads, D = H / A
+
+    Chapter 10, equation 10.1.
     """
     B, S, H = x.shape
     return x.reshape(B, S, heads, H // heads).transpose(0, 2, 1, 3)
@@ -58,6 +60,8 @@ def split_heads_backward(dy):
     """dx[b, s, a D + d] = dy[b, a, s, d]
 
     dy: (B, A, S, D)  ->  dx: (B, S, H)
+
+    Chapter 10, equation 10.2.
     """
     return merge_heads(dy)
 
@@ -67,6 +71,8 @@ def merge_heads(x):
     """y[b, s, a D + d] = x[b, a, s, d]: put the heads' pieces side by side again
 
     x: (B, A, S, D)  ->  y: (B, S, H),  H = A D
+
+    Chapter 10, equation 10.3.
     """
     B, A, S, D = x.shape
     return x.transpose(0, 2, 1, 3).reshape(B, S, A * D)
@@ -77,6 +83,8 @@ def merge_heads_backward(dy, heads):
     """dx[b, a, s, d] = dy[b, s, a D + d]
 
     dy: (B, S, H)  ->  dx: (B, A, S, D)
+
+    Chapter 10, equation 10.4.
     """
     return split_heads(dy, heads)
 

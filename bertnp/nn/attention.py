@@ -15,6 +15,8 @@ class SelfAttention(Module):
 
     x: (T, H) rows of kept tokens  ->  y: (T, H)   the probabilities after dropout, where asked
     for: (B, A, K, K)
+
+    Chapter 10, equation 10.5.
     """
 
     def __init__(self, size, heads, p):
