@@ -42,6 +42,7 @@ def a_batch():
     rng = np.random.RandomState(2)
     ids = rng.randint(0, V, (B, S))
     ids[:, 1] = ids[0, 2] = 5
+    ids[0, 3] = 0
     mask = np.ones((B, S), int)
     mask[1, 5:] = mask[2, 3:] = 0
     labels = np.full((B, S), -100)
