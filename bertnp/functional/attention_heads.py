@@ -20,6 +20,8 @@ def attention(query, key, value, mask=None, keep=None, p=0.0):
     mask: truth values, broadcastable to (B, A, S, K), true where a key may be read; None: everywhere
     keep, p: which probabilities dropout keeps, (B, A, S, K), and its rate; keep None: no dropout
     ->  y: (B, A, S, D)   probabilities: (B, A, S, K), before dropout
+
+    Chapter 09, equation 9.3.
     """
     scores = query @ key.swapaxes(-1, -2) * (1.0 / math.sqrt(query.shape[-1]))  # (B, A, S, K)
     probabilities = masked_softmax(scores, mask)
@@ -31,6 +33,8 @@ def attention_backward(dy, query, key, value, probabilities, keep=None, p=0.0):
     """dV = drop(P)ᵀ dY,  dP = drop'(dY Vᵀ),  dS = softmax'(dP),  dQ = dS K / √D,  dK = dSᵀ Q / √D
 
     dy: (B, A, S, D), the rest as in `attention`  ->  dquery: (B, A, S, D)   dkey, dvalue: (B, A, K, D)
+
+    Chapter 09, equation 9.4.
     """
     scale = 1.0 / math.sqrt(query.shape[-1])
     dvalue = dropout(probabilities, keep, p).swapaxes(-1, -2) @ dy  # (B, A, K, D)
@@ -44,6 +48,8 @@ def split_heads(x, heads):
     """y[b, a, s, d] = x[b, s, a D + d]: cut the hidden vector into A pieces, one for each head
 
     x: (B, S, H)  ->  y: (B, A, S, D),  A = heads, D = H / A
+
+    Chapter 10, equation 10.1.
     """
     B, S, H = x.shape
     return x.reshape(B, S, heads, H // heads).transpose(0, 2, 1, 3)
@@ -54,6 +60,8 @@ def split_heads_backward(dy):
     """dx[b, s, a D + d] = dy[b, a, s, d]
 
     dy: (B, A, S, D)  ->  dx: (B, S, H)
+
+    Chapter 10, equation 10.2.
     """
     return merge_heads(dy)
 
@@ -63,6 +71,8 @@ def merge_heads(x):
     """y[b, s, a D + d] = x[b, a, s, d]: put the heads' pieces side by side again
 
     x: (B, A, S, D)  ->  y: (B, S, H),  H = A D
+
+    Chapter 10, equation 10.3.
     """
     B, A, S, D = x.shape
     return x.transpose(0, 2, 1, 3).reshape(B, S, A * D)
@@ -73,6 +83,8 @@ def merge_heads_backward(dy, heads):
     """dx[b, a, s, d] = dy[b, s, a D + d]
 
     dy: (B, S, H)  ->  dx: (B, A, S, D)
+
+    Chapter 10, equation 10.4.
     """
     return split_heads(dy, heads)
 

@@ -17,6 +17,8 @@ def gelu_feed_forward(x, weight1, bias1, weight2):
     The second bias is added by what follows, `residual_norm`.
 
     x: (..., H)   weight1: (I, H)   bias1: (I,)   weight2: (H, I)  ->  y: (..., H)   u: (..., I)
+
+    Chapter 07, equation 7.11.
     """
     u = linear(x, weight1, bias1)
     return product(gelu(u), weight2), u
@@ -31,6 +33,8 @@ def gelu_feed_forward_backward(dy, x, weight1, weight2, u, out=(None, None)):
     dy, x: (..., H)   weight1: (I, H)   weight2: (H, I)   u: (..., I)
     out: arrays to put dW₁ and dW₂ in, or None for either
     ->  dx: (..., H)   dweight1: (I, H)   dbias1: (I,)   dweight2: (H, I)
+
+    Chapter 07, equation 7.12.
     """
     out1, out2 = out
     dh, dweight2 = product_backward(dy, gelu(u), weight2, out2)
@@ -44,6 +48,8 @@ def residual_norm(x, bias, residual, norm_weight, norm_bias, keep=None, p=0.0, e
 
     x, residual r: (..., H)   bias b, norm_weight γ, norm_bias β: (H,)   keep, p: as in `dropout`   eps: LayerNorm's
     ->  y: (..., H)   x_hat: (..., H)   inv_std: (..., 1), as in `layer_norm`
+
+    Chapter 08, equation 8.3.
     """
     return layer_norm(residual + dropout(x + bias, keep, p), norm_weight, norm_bias, eps)
 
@@ -54,6 +60,8 @@ def residual_norm_backward(dy, x_hat, inv_std, norm_weight, keep=None, p=0.0):
 
     dy, x_hat: (..., H)   inv_std: (..., 1)   norm_weight: (H,)   keep, p: the forward's
     ->  dx: (..., H)   dbias: (H,)   dresidual: (..., H)   dnorm_weight, dnorm_bias: (H,)
+
+    Chapter 08, equation 8.4.
     """
     dresidual, dnorm_weight, dnorm_bias = layer_norm_backward(dy, x_hat, inv_std, norm_weight)
     dx = dropout_backward(dresidual, keep, p)

@@ -8,6 +8,8 @@ def product(x, weight):
     """y = x Wᵀ
 
     x: (..., n)   weight: (m, n)  ->  y: (..., m)
+
+    Chapter 03, equation 3.3.
     """
     return x @ weight.T
 
@@ -20,6 +22,8 @@ def product_backward(dy, x, weight, out=None):
 
     dy: (..., m)   x: (..., n)   weight: (m, n)   out: (m, n) array to put dW in, or None
     ->  dx: (..., n)   dweight: (m, n)
+
+    Chapter 03, equation 3.4.
     """
     m, n = weight.shape
     dx = dy @ weight
@@ -32,6 +36,8 @@ def linear(x, weight, bias):
     """y = x Wᵀ + b
 
     x: (..., n)   weight: (m, n)   bias: (m,)  ->  y: (..., m)
+
+    Chapter 03, equation 3.1.
     """
     return x @ weight.T + bias
 
@@ -44,6 +50,8 @@ def linear_backward(dy, x, weight, out=None):
 
     dy: (..., m)   x: (..., n)   weight: (m, n)   out: (m, n) array to put dW in, or None
     ->  dx: (..., n)   dweight: (m, n)   dbias: (m,)
+
+    Chapter 03, equation 3.2.
     """
     dx, dweight = product_backward(dy, x, weight, out)
     return dx, dweight, dy.reshape(-1, weight.shape[0]).sum(axis=0)

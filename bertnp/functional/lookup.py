@@ -10,6 +10,8 @@ def embedding(ids, table, padding_idx=None):
     padding_idx changes nothing here: it names the row that learns nothing from being looked up.
 
     ids: (...) integers in 0..V-1   table E: (V, H)  ->  y: (..., H)
+
+    Chapter 04, equation 4.1.
     """
     return table[as_array(ids, like=table)]
 
@@ -22,6 +24,8 @@ def embedding_backward(dy, ids, table, padding_idx=None, out=None):
 
     dy: (..., H)   ids: (...)   table: (V, H)   out: (V, H) array to add the sums to; None: to zeros
     ->  dtable: (V, H)
+
+    Chapter 04, equation 4.2.
     """
     dtable = array_module(table).zeros_like(table, dtype=dy.dtype) if out is None else out
     ids = as_array(ids, like=dy)
@@ -36,6 +40,8 @@ def gather_rows(x, index):
     """y_i = x[index_i]: some rows of x, each at most once
 
     x: (n, H)   index: (m,) integers, no two alike  ->  y: (m, H)
+
+    Chapter 04, equation 4.4.
     """
     return x[as_array(index, like=x)]
 
@@ -45,6 +51,8 @@ def gather_rows_backward(dy, index, n):
     """dx[index_i] = dy_i, and 0 in the rows that were not taken
 
     dy: (m, H)   index: (m,)  ->  dx: (n, H)
+
+    Chapter 04, equation 4.5.
     """
     return scatter_rows(dy, index, n)
 
@@ -54,6 +62,8 @@ def scatter_rows(x, index, n):
     """y[index_i] = x_i, and 0 in all other rows
 
     x: (m, H)   index: (m,) integers, no two alike   n: how many rows y has  ->  y: (n, H)
+
+    Chapter 04, equation 4.5.
     """
     y = array_module(x).zeros((n, *x.shape[1:]), dtype=x.dtype)
     y[as_array(index, like=x)] = x
@@ -65,5 +75,7 @@ def scatter_rows_backward(dy, index):
     """dx_i = dy[index_i]
 
     dy: (n, H)   index: (m,)  ->  dx: (m, H)
+
+    Chapter 04, equation 4.4.
     """
     return gather_rows(dy, index)

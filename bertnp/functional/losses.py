@@ -22,6 +22,8 @@ def cross_entropy(logits, labels, ignore_index=-100, label_smoothing=0.0):
     that share of the target to all classes alike (Szegedy et al. 2016, section 7).
 
     logits: (n, C)   labels: (n,) integers  ->  loss: ()   log_p: (n, C)
+
+    Chapter 05, equation 5.5.
     """
     log_p = log_softmax(logits)
     rows, columns, N = labelled_rows(labels, ignore_index, like=logits)
@@ -36,6 +38,8 @@ def cross_entropy_backward(dloss, log_p, labels, ignore_index=-100, label_smooth
     """dlogits_i = dL (p_i - t_i) / N,  t_i = (1 - ε) onehot(y_i) + ε/C;  0 where the label is ignore_index
 
     dloss: () or a number   log_p: (n, C)   labels: (n,)  ->  dlogits: (n, C)
+
+    Chapter 05, equation 5.6.
     """
     xp = array_module(log_p)
     rows, columns, N = labelled_rows(labels, ignore_index, like=log_p)
@@ -52,6 +56,8 @@ def binary_cross_entropy(logits, targets):
     The second form overflows for no x. Each class is a yes-or-no question of its own.
 
     logits: (B, C)   targets t: (B, C) in [0, 1]  ->  loss: ()
+
+    Chapter 05, equation 5.9.
     """
     xp = array_module(logits)
     targets = as_array(targets, like=logits, dtype=logits.dtype)
@@ -65,6 +71,8 @@ def binary_cross_entropy_backward(dloss, logits, targets):
     """dlogits = dL (σ(x) - t) / n,  n the number of all elements
 
     logits, targets: (B, C)  ->  dlogits: (B, C)
+
+    Chapter 05, equation 5.10.
     """
     targets = as_array(targets, like=logits, dtype=logits.dtype)
     return (sigmoid(logits) - targets) * (dloss * (1.0 / logits.size))
@@ -75,6 +83,8 @@ def mean_squared_error(predictions, targets):
     """L = mean of (x - t)²
 
     predictions x, targets t: same shape  ->  loss: ()
+
+    Chapter 05, equation 5.11.
     """
     difference = predictions - as_array(targets, like=predictions, dtype=predictions.dtype)
     return (difference * difference).mean()
@@ -85,6 +95,8 @@ def mean_squared_error_backward(dloss, predictions, targets):
     """dx = dL 2 (x - t) / n,  n the number of all elements
 
     predictions, targets: same shape  ->  dpredictions: same shape
+
+    Chapter 05, equation 5.12.
     """
     difference = predictions - as_array(targets, like=predictions, dtype=predictions.dtype)
     return difference * (dloss * (2.0 / predictions.size))

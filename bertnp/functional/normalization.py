@@ -10,6 +10,8 @@ def layer_norm(x, weight, bias, eps=1e-12):
     The variance is the biased one (a mean of squares), and ε stands inside the root; BERT's ε is 1e-12.
 
     x: (..., H)   weight γ, bias β: (H,)  ->  y: (..., H)   x_hat: (..., H)   inv_std = 1/√(σ² + ε): (..., 1)
+
+    Chapter 06, equation 6.1.
     """
     xp = array_module(x)
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -27,6 +29,8 @@ def layer_norm_backward(dy, x_hat, inv_std, weight):
     γ and β run over all positions.
 
     dy, x_hat: (..., H)   inv_std: (..., 1)   weight: (H,)  ->  dx: (..., H)   dweight, dbias: (H,)
+
+    Chapter 06, equation 6.2.
     """
     H = weight.shape[0]
     g = weight * dy

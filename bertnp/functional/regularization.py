@@ -10,6 +10,8 @@ def dropout(x, keep=None, p=0.0):
     The division keeps the expected value, so that nothing needs scaling when dropout is off.
 
     x: (..., n)   keep: truth values, same shape; None: everything is kept and p plays no part  ->  y: (..., n)
+
+    Chapter 08, equation 8.1.
     """
     if keep is None:
         return x
@@ -21,5 +23,7 @@ def dropout_backward(dy, keep=None, p=0.0):
     """dx = dy k / (1 - p), with the forward's own mask
 
     dy, keep: (..., n)  ->  dx: (..., n)
+
+    Chapter 08, equation 8.2.
     """
     return dropout(dy, keep, p)

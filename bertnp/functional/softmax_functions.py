@@ -10,6 +10,8 @@ def softmax(x):
     The largest x is subtracted first: it cancels in the quotient and keeps exp from overflowing.
 
     x: (..., n) floating  ->  y: same shape, rows sum to 1
+
+    Chapter 05, equation 5.1.
     """
     xp = array_module(x)
     exps = xp.exp(x - x.real.max(axis=-1, keepdims=True))
@@ -23,6 +25,8 @@ def softmax_backward(dy, y):
     The Jacobian is diag(y) - y yᵀ: every output depends on every input. The rows of dx sum to 0.
 
     dy, y: (..., n)  ->  dx: same shape
+
+    Chapter 05, equation 5.2.
     """
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
@@ -32,6 +36,8 @@ def masked_softmax(x, mask=None):
     """y_j = m_j exp(x_j) / Σ_k m_k exp(x_k), and 0 throughout a row where no m_k is 1
 
     x: (..., n) floating   mask: truth values, broadcastable to x; None: all true  ->  y: same shape
+
+    Chapter 09, equation 9.1.
     """
     if mask is None:
         return softmax(x)
@@ -48,6 +54,8 @@ def masked_softmax_backward(dy, y):
     """dx_j = y_j (dy_j - Σ_k dy_k y_k), which is 0 wherever the mask was false, since y is
 
     dy, y: (..., n)  ->  dx: same shape
+
+    Chapter 09, equation 9.2.
     """
     return softmax_backward(dy, y)
 
@@ -57,6 +65,8 @@ def log_softmax(x):
     """y_j = x_j - log Σ_k exp(x_k)
 
     x: (..., n) floating  ->  y: same shape
+
+    Chapter 05, equation 5.3.
     """
     xp = array_module(x)
     shifted = x - x.real.max(axis=-1, keepdims=True)
@@ -68,6 +78,8 @@ def log_softmax_backward(dy, y):
     """dx_j = dy_j - exp(y_j) Σ_k dy_k
 
     dy, y: (..., n)  ->  dx: same shape
+
+    Chapter 05, equation 5.4.
     """
     xp = array_module(y)
     return dy - xp.exp(y) * dy.sum(axis=-1, keepdims=True)

@@ -19,7 +19,10 @@ STEPS = {"central": EPS ** (1 / 3), "5point": EPS ** (1 / 4), "complex": 1e-30}
 
 
 def slope(function, method, h):
-    """dy/dt at t = 0 of `function`, which takes a number t (an imaginary one for the complex step) to an array."""
+    """dy/dt at t = 0 of `function`, which takes a number t (an imaginary one for the complex step) to an array.
+
+    Chapter 02, equations 2.1 and 2.2.
+    """
     if method == "complex":
         return np.imag(function(1j * h)) / h
     if method == "central":
@@ -41,6 +44,8 @@ def taylor(f, gradient, x, v, h=0.01, steps=5):
     picture, not a judge: a gradient that is wrong by one per cent still shows a slope near 2 where h is large.
 
     f: array -> number   gradient, x, v: same shape   ->  remainders: (steps,)   slopes: (steps - 1,)
+
+    Chapter 02, equation 2.3.
     """
     x, v, gradient = (np.asarray(a, dtype=np.float64) for a in (x, v, gradient))
     if not x.shape == v.shape == gradient.shape:

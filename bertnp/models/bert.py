@@ -30,6 +30,8 @@ class BertEmbeddings(Module):
     """x = drop(LayerNorm(W[word] + T[token type] + P[position]))          Devlin et al. 2019, figure 2
 
     ids, token_types, positions: (T,) of the kept tokens, or embeds (T, H) in place of W[word]  ->  x: (T, H)
+
+    Chapter 04, equation 4.3.
     """
 
     def __init__(self, config):

@@ -20,6 +20,8 @@ class SelfAttention(Module):
 
     head_mask: (A,) numbers that the heads' outputs are multiplied by, or None; where there is one, a backward leaves
     its gradient by each sequence in dhead_mask, (B, A) on the host
+
+    Chapter 10, equation 10.5.
     """
 
     head_mask = None

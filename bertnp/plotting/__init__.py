@@ -3,6 +3,7 @@
 from bertnp.plotting.heads import ablation, head_importance
 from bertnp.plotting.pretraining import accuracy_by_labels, attention, loss_and_floor
 from bertnp.plotting.speed import speed
+from bertnp.plotting.teaching import curves, layer_norm_circle, matrices, tokens
 from bertnp.plotting.training import confusion_matrix, learning_curve, predicted_against_true, training_curves
 from bertnp.plotting.translation import cross_attention, sinusoids
 
@@ -12,11 +13,15 @@ __all__ = [
     "attention",
     "confusion_matrix",
     "cross_attention",
+    "curves",
     "head_importance",
+    "layer_norm_circle",
     "learning_curve",
     "loss_and_floor",
+    "matrices",
     "predicted_against_true",
     "sinusoids",
     "speed",
+    "tokens",
     "training_curves",
 ]

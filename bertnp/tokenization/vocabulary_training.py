@@ -167,7 +167,7 @@ class Merging:
         return False
 
     def _score(self, pair):
-        """The score as a whole number, 0 for a pair that is too rare."""
+        """The score as a whole number, 0 for a pair that is too rare. Chapter 01, equation 1.2."""
         count = self.pair_counts.get(pair, 0)
         if count < self.min_frequency:
             return 0

@@ -35,7 +35,7 @@ class WordPiece:
         return self.known_words[word]
 
     def ids(self, word):
-        """The ids of one word's pieces."""
+        """The ids of one word's pieces. Chapter 01, equation 1.1."""
         if len(word) > self.longest_word:
             return self.unknown
         ids, start, known = [], 0, self.vocabulary
