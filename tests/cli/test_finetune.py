@@ -8,7 +8,6 @@ import pytest
 from tiny_model import tiny_tokenizer, toy_sentences, write_table
 
 import bertnp
-from bertnp.backend import get_backend
 from bertnp.cli.training import Notes
 from bertnp.data import encode_texts, read_table
 from bertnp.pipelines import TextClassifier
@@ -291,17 +290,6 @@ def test_broken_models(refused, pretrained, train_file, tmp_path, damage, pieces
     for piece in pieces:
         assert piece in message
     assert not (tmp_path / "out").exists()
-
-
-def test_a_device_that_is_not_there(refused, pretrained, train_file, tmp_path):
-    try:
-        get_backend("cuda")
-    except ValueError:
-        message = refused("finetune", train_file, "--model", pretrained, "-o", tmp_path / "out", "--device", "cuda")
-        assert message.startswith("device 'cuda'")
-        assert not (tmp_path / "out").exists()
-    else:
-        pytest.skip("there is a CUDA device")
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(refused, run, pretrained, train_file, tmp_path):
