@@ -1,7 +1,8 @@
 """Train an encoder-decoder Transformer on pairs of a sentence and its translation (Vaswani et al. 2017).
 
 PAIRS is a table with sources and targets in its first two columns; without it, pairs are made up: dates as people
-write them with their ISO form, or numbers in words with their digits. OUT gets the best model with its vocabularies,
+write them with their ISO form, numbers in words with their digits, letters to be copied, or letters of which the
+first is to be recalled. OUT gets the best model with its vocabularies,
 metrics.json and metrics.jsonl, learning_curve.png, attention.png (what a held-out translation looked at) and
 translations.tsv (source, translation and reference of all held-out pairs). While it trains there is a checkpoint
 after each epoch, from which --resume goes on.

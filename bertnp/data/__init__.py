@@ -8,7 +8,15 @@ from bertnp.data.masking import DynamicMasking, mask_tokens
 from bertnp.data.pretraining import PretrainingInstances, make_instances
 from bertnp.data.sentences import split_sentences
 from bertnp.data.tables import LabelledTexts, decode_lines, read_table
-from bertnp.data.translation import EncodedPairs, SentencePairs, date_pairs, number_pairs, read_pairs
+from bertnp.data.translation import (
+    EncodedPairs,
+    SentencePairs,
+    copy_pairs,
+    date_pairs,
+    number_pairs,
+    read_pairs,
+    recall_pairs,
+)
 
 __all__ = [
     "DynamicMasking",
@@ -20,6 +28,7 @@ __all__ = [
     "SentencePairs",
     "batches",
     "batches_by_length",
+    "copy_pairs",
     "corpus_files",
     "corpus_hash",
     "create_pretraining_instances",
@@ -35,5 +44,6 @@ __all__ = [
     "read_documents",
     "read_pairs",
     "read_table",
+    "recall_pairs",
     "split_sentences",
 ]

@@ -132,6 +132,31 @@ def number_words(number):
     return f"{number_words(thousands)} thousand" + (between + number_words(rest) if rest else "")
 
 
+def copy_pairs(n, seed=0, least=1, most=20, letters="abcdefghij"):
+    """n different rows of random letters, each to be copied: ("hgba", "hgba"). least, most: their length."""
+    rng = np.random.default_rng(seed)
+
+    def one():
+        text = "".join(rng.choice(list(letters), int(rng.integers(least, most + 1))))
+        return text, text
+
+    return _different(one, n)
+
+
+def recall_pairs(n, seed=0, least=20, most=40, letters="abcdefghij"):
+    """n rows of small letters that begin with a capital, which is the answer: ("Dhgbaajc...", "D").
+
+    The answer stands far from the end, and nothing near the end tells it.
+    """
+    rng = np.random.default_rng(seed)
+
+    def one():
+        answer = str(rng.choice(list(letters.upper())))
+        return answer + "".join(rng.choice(list(letters), int(rng.integers(least, most + 1)))), answer
+
+    return _different(one, n)
+
+
 def _different(draw, n):
     found = {}
     while len(found) < n:
@@ -140,7 +165,7 @@ def _different(draw, n):
     return SentencePairs(list(found), list(found.values()))
 
 
-MADE_UP = {"dates": date_pairs, "numbers": number_pairs}
+MADE_UP = {"dates": date_pairs, "numbers": number_pairs, "copy": copy_pairs, "recall": recall_pairs}
 
 
 # as token ids

@@ -1,8 +1,4 @@
-"""The same Transformer from PyTorch's own layers, filled with a bertnp model's weights: something to compare with.
-
-Run as a script it trains both on real sentences, from the same weights on the same batches, and compares their
-translations: see `translation_comparison.py`.
-"""
+"""The same Transformer from PyTorch's own layers, filled with a bertnp model's weights: something to compare with."""
 
 import math
 
@@ -58,7 +54,7 @@ class TorchTransformer(nn.Module):
                 module.dropout = config.attention_probs_dropout_prob
             elif isinstance(module, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
                 module.dropout.p = 0.0
-        self.dropout = nn.Dropout(p)
+        self.embedding_dropout = nn.ModuleDict({side: nn.Dropout(p) for side in ("encoder", "decoder")})
         self.tables = nn.ModuleDict({"source": nn.Embedding(config.vocab_size, config.hidden_size)})
         if config.target_vocab_size is not None:
             self.tables["target"] = nn.Embedding(config.target_vocab_size, config.hidden_size)
@@ -97,16 +93,16 @@ class TorchTransformer(nn.Module):
             found |= {own: part.numpy() for own, part in zip(names, parameter.grad.chunk(len(names)), strict=True)}
         return found
 
-    def embed(self, ids, table):
+    def embed(self, ids, table, side):
         H = self.config.hidden_size
         wavelengths = 10000.0 ** (torch.arange(0, H, 2, dtype=torch.float64) / H)
         angles = torch.arange(ids.shape[1])[:, None] / wavelengths
         positions = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
-        return self.dropout(table(ids) * math.sqrt(H) + positions.to(table.weight.dtype))
+        return self.embedding_dropout[side](table(ids) * math.sqrt(H) + positions.to(table.weight.dtype))
 
     def encode(self, ids, mask):
         """ids, mask: (B, S)  ->  memory: (B, S, H)"""
-        x = self.embed(ids, self.tables["source"])
+        x = self.embed(ids, self.tables["source"], "encoder")
         for layer in self.encoder["layers"]:
             x = layer(x, src_key_padding_mask=~mask)
         return self.norms["encoder"](x) if self.config.norm_first else x
@@ -117,7 +113,7 @@ class TorchTransformer(nn.Module):
         target = tables["target" if "target" in tables else "source"]
         U = ids.shape[1]
         behind = torch.ones(U, U, dtype=torch.bool).triu(1)
-        x = self.embed(ids, target)
+        x = self.embed(ids, target, "decoder")
         for layer in self.decoder["layers"]:
             x = layer(x, memory, tgt_mask=behind, tgt_key_padding_mask=None if own_mask is None else ~own_mask,
                       memory_key_padding_mask=~mask)  # fmt: skip
