@@ -79,6 +79,12 @@ def test_run_compares_with_the_targets_of_a_file(run, trained):
     assert code == 0 and "exact match" in out and "mean score" in out
 
 
+def test_info_knows_it(run, trained):
+    code, out, _ = run("info", trained / "out")
+    assert code == 0 and "Transformer (translation)" in out and "tokens of both sides, characters" in out
+    assert "any number of positions" in out and "tensors loaded" in out
+
+
 def test_attention_is_that_of_the_model(trained):
     translator = Translator.from_pretrained(trained / "out")
     found = translator("seven", num_beams=1)
