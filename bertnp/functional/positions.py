@@ -14,6 +14,8 @@ def sinusoids(length, size):
     P[t + k] is P[t] turned by angles that depend on k alone.
 
     ->  P: (length, H) float64 on the host,  H = size
+
+    Chapter 04, equation 4.6.
     """
     angles = np.arange(length)[:, None] * np.exp(np.arange(0, size, 2) * (-math.log(10000.0) / size))  # (length, H/2)
     table = np.empty((length, size))
@@ -29,6 +31,8 @@ def positional_encoding(x, positions):
     The root makes a word's vector, begun with variance 1/H, as large as the sines and cosines beside it.
 
     x: (..., H)   positions: (...) integers of at least 0  ->  y: (..., H)
+
+    Chapter 04, equation 4.7.
     """
     H = x.shape[-1]
     table = sinusoids(int(to_numpy(positions).max()) + 1, H)
@@ -41,5 +45,7 @@ def positional_encoding_backward(dy):
     """dx = √H dy: the positions are no weights, and learn nothing
 
     dy: (..., H)  ->  dx: (..., H)
+
+    Chapter 04, equation 4.8.
     """
     return math.sqrt(dy.shape[-1]) * dy
