@@ -176,6 +176,8 @@ class EncodedQuestions(EncodedTexts):
     cut: the numbers of questions that were too long
     """
 
+    by_token = True
+
     def __init__(self, windows, contexts, starts=None, ends=None, pad_token_id=0, texts=None, cut=()):
         super().__init__([w.ids for w in windows], [w.type_ids for w in windows], None, pad_token_id, texts)
         self.windows = windows

@@ -30,6 +30,7 @@ ids = np.array([3, 1, 3, 0, 6, 3, 0])
 labels = np.array([2, -100, 0, 1, -100, 4, -100])
 kept = rng.random(x.shape) >= 0.25
 targets = rng.random((7, 5))
+weights = np.array([0.5, 2.0, 1.0, 3.0, 0.25, 1.5])
 
 # of three sequences 5, 2 and 4 positions are kept, of which one is no key; and the same under a mask by query
 keep = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 1, 0], [1, 1, 1, 0, 1]], bool)
@@ -48,7 +49,6 @@ def draw(dropout):
 
 def packed(mask=key_mask, streams=None):
     return Packing(keep, mask, streams)
-weights = np.array([0.5, 2.0, 1.0, 3.0, 0.25, 1.5])
 
 
 # name -> (makes the layer, the arguments of its forward); the first argument gets a gradient where it is of floats
