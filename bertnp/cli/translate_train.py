@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 
 from bertnp.backend.files import write_text
-from bertnp.cli.arguments import add_device_arguments, delimiter, make_writable, note, number, text
+from bertnp.cli.arguments import add_device_arguments, delimiter, float_type_for, make_writable, note, number, text
 from bertnp.cli.texts import one_line_each
 from bertnp.cli.training import (
     SCHEDULES,
@@ -180,7 +180,7 @@ class Task:
             norm_first=args.norm_first, label_smoothing=args.label_smoothing, pad_token_id=target.pad_token_id,
             bos_token_id=target.cls_token_id, eos_token_id=target.sep_token_id,
         )  # fmt: skip
-        return Transformer(config, seed=args.seed, dtype=args.precision, device=args.device)
+        return Transformer(config, seed=args.seed, dtype=float_type_for(args), device=args.device)
 
     def trainer(self, output):
         args = self.args

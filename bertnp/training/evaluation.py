@@ -42,7 +42,7 @@ def predict_logits(model, examples, batch_size=64, processes=ALONE):
                 count = labelled_items(batch, getattr(model, "class_weights", None))["labels"]
                 total, items = (total or 0.0) + float(out.loss) * count, items + count
     shape = processes.tell(None if logits is None else logits.shape)  # the first has one example at least
-    logits = np.zeros(shape, model.dtype) if logits is None else logits
+    logits = np.zeros(shape, model.host_dtype) if logits is None else logits
     processes.add_up(logits)
     every = processes.sum({"loss": total, "items": items})
     return logits, None if every["loss"] is None else every["loss"] / (every["items"] or 1)
