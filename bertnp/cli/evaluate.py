@@ -4,7 +4,6 @@ What the model was fine-tuned for says how the file is read and what is measured
 """
 
 import json
-from pathlib import Path
 
 from bertnp.backend.files import write_text
 from bertnp.cli.arguments import (
@@ -28,6 +27,7 @@ examples:
   bertnp evaluate pairs.csv --text premise --pair hypothesis --label gold --model my-model
   bertnp evaluate test.tsv --model my-model --json scores.json --picture confusion.png
   bertnp evaluate test.conll --model my-tagger --predictions tagged.conll
+  bertnp evaluate test.tsv --model my-model --confidence 0.95
   bertnp evaluate dev-v2.0.json --model my-reader --predictions answers.json
 """
 
@@ -45,6 +45,9 @@ def add_arguments(parser):
                         "answer}")  # fmt: skip
     parser.add_argument("--picture", type=writable_file, metavar="PNG",
                         help="draw the confusion matrix, or predicted against true values, there")  # fmt: skip
+    parser.add_argument("--confidence", type=number(float, 0, 1, exclusive=True), metavar="SHARE",
+                        help="tell with each score between which values it lies, with this confidence (such as "
+                        "0.95), on other choices of examples")  # fmt: skip
     add_device_arguments(parser)
 
 
@@ -67,16 +70,30 @@ def run(args):
     scores = {"loss": loss, **task.metrics(data, examples, names)(logits)}
     width = max(map(len, scores))
     print(f"{'texts':{width}}  {len(data):,}")
+    intervals = {}
+    if args.confidence:
+        intervals = task.intervals(data, examples, names, logits, args.confidence)
     for name, value in scores.items():
-        print(f"{name:{width}}  {text(value)}")
+        between = f"  ({text(intervals[name][0])} to {text(intervals[name][1])})" if name in intervals else ""
+        print(f"{name:{width}}  {text(value)}{between}")
     result = {"model": str(args.model), "file": str(args.file), "texts": len(data), "scores": scores}
+    if intervals:
+        result["intervals"] = {"confidence": args.confidence, **intervals}
     result |= task.extras(data, examples, loaded.names, logits)
     if args.json:
         write_text(args.json, json.dumps(result, indent=2, allow_nan=False) + "\n")
     if args.predictions:
         write_predictions(args.predictions, task, data, examples, names, logits)
     if args.picture:
-        task.draw(data, examples, loaded.names, logits, lambda name: Path(args.picture))
+        draw(task.picture(data, examples, loaded.names, logits), task, args.picture)
+
+
+def draw(picture, task, path):
+    from bertnp import plotting
+
+    if picture is None:
+        raise ValueError(f"--picture: there is none of the task {task.name}")
+    getattr(plotting, picture[0])(*picture[1], path)
 
 
 def write_predictions(path, task, data, examples, names, logits):

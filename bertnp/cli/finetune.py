@@ -20,7 +20,7 @@ import json
 from pathlib import Path
 
 from bertnp.backend.files import write_text
-from bertnp.cli.arguments import add_device_arguments, add_table_arguments, make_writable, number, text
+from bertnp.cli.arguments import add_device_arguments, add_table_arguments, make_writable, note, number, text
 from bertnp.cli.learning import Learning
 from bertnp.cli.sweeps import Sweep, add_sweep_arguments, over_seeds
 from bertnp.cli.training import add_output_arguments, add_training_arguments, check_output
@@ -143,7 +143,11 @@ def run(args):
             if number:
                 trainer = model = None  # one model in memory at a time
                 learning = Learning(one, processes)
-            sweep.add(one, learn(learning, trainer, output / sweep.name(one)))
+            try:
+                sweep.add(one, learn(learning, trainer, output / sweep.name(one)))
+            except FloatingPointError as error:  # a setting under which nothing is learned is a result, too
+                note(f"{sweep.name(one)} failed: {error}")
+                sweep.add_failure(one, error)
             trainer = None
             if processes.first:
                 sweep.write(output)

@@ -185,7 +185,9 @@ class Pictures(Callback):
             learning = self.learning
             about = learning.held_out_data, learning.held_out, learning.names, trainer.best_logits
             trainer.record |= learning.task.extras(*about)
-            learning.task.draw(*about, lambda name: trainer.output / name)
+            picture = learning.task.picture(*about)
+            if picture:
+                getattr(plotting, picture[0])(*picture[1], trainer.output / f"{picture[0]}.png")
 
 
 def read_training(args):

@@ -42,7 +42,8 @@ def add_arguments(parser):
     parser.add_argument("--max-answer-length", type=number(int, 1), default=30, metavar="N",
                         help="of an answer, in tokens (default: 30)")  # fmt: skip
     parser.add_argument("--stride", type=number(int, 0), metavar="N",
-                        help="tokens that windows over long texts share (tasks token, span and choice)")  # fmt: skip
+                        help="tokens that windows over long texts share (default: texts are cut; for token and "
+                        "span a quarter of the window, at most 128)")  # fmt: skip
     add_text_arguments(parser)
     add_device_arguments(parser)
 

@@ -90,6 +90,7 @@ class Sweep:
             self.runs.append(one)
             self.written.append([written for written, _ in chosen])
         self.rows = []
+        self.measure = None
         self.best = None  # (score, folder) of the best training of all
 
     def __bool__(self):
@@ -112,6 +113,12 @@ class Sweep:
             "seeds": [record["settings"]["seed"] for record in records], "mean": mean, "deviation": deviation,
             "each": best,
         })  # fmt: skip
+
+    def add_failure(self, one, error):
+        """Note that a run had to be stopped."""
+        values = dict(zip((name for name, _ in self.axes), self.written[self.runs.index(one)], strict=True))
+        self.rows.append({"run": self.name(one), "values": values, "failed": str(error), "seeds": [], "mean": {},
+                          "deviation": {}, "each": []})  # fmt: skip
 
     def score(self, scores):
         """What runs are compared by: the larger the better."""
@@ -141,13 +148,13 @@ class Sweep:
     def table(self):
         """Rows of cells: a header, and for each run its settings and its scores, mean and standard deviation."""
         names = [name for name, _ in self.axes]
-        scores = list(self.rows[0]["mean"])
-        several = len(self.rows[0]["seeds"]) > 1
+        scores = next((list(row["mean"]) for row in self.rows if row["mean"]), ["loss"])
+        several = (self.runs[0].seeds or 1) > 1
         yield [*names, *(cell for name in scores for cell in ([name, f"{name} ±"] if several else [name]))]
         for row in self.rows:
             cells = [row["values"][name] for name in names]
             for name in scores:
-                cells.append(text(row["mean"].get(name)))
+                cells.append("failed" if "failed" in row else text(row["mean"].get(name)))
                 if several:
                     cells.append(text(row["deviation"].get(name)))
             yield cells
@@ -160,8 +167,10 @@ class Sweep:
         name = self.axes[axis][0]
         lines = {}
         for row in self.rows:
+            if "failed" in row:
+                continue
             others = ", ".join(f"{n.replace('_', ' ')} {v}" for n, v in row["values"].items() if n != name)
-            x = row["train_examples"] if name == "fraction" else row["values"][name]
+            x = row.get("train_examples") if name == "fraction" else row["values"][name]
             deviation = row["deviation"].get(self.measure)
             lines.setdefault(others, []).append((x, row["mean"].get(self.measure), deviation))
         plotting.sweep("training examples" if name == "fraction" else name.replace("_", " "), self.measure, lines, path)

@@ -86,8 +86,12 @@ class Task:
         """What else to write into the record about the best evaluation: {name: what JSON can hold}."""
         return {}
 
-    def draw(self, data, examples, names, logits, path):
-        """Draw what was predicted, where there is a picture for it; `path` is a function of the picture's name."""
+    def intervals(self, data, examples, names, logits, confidence):
+        """Between which values the scores lie on other choices of examples, by bootstrap: {name: (low, high)}"""
+        raise NotImplementedError
+
+    def picture(self, data, examples, names, logits):
+        """What to draw of what was predicted: a function of `bertnp.plotting` by name, and its arguments; or None."""
 
     def set_loss(self, model, data, names, label_smoothing, class_weights):
         """Set the model's loss. class_weights: {name: weight}, "balanced", or None"""

@@ -3,7 +3,7 @@
 from bertnp.data import encode_choices, read_choices
 from bertnp.models.heads import BertForMultipleChoice
 from bertnp.tasks.base import Metrics, Task, first_of_each
-from bertnp.training.metrics import classification_metrics
+from bertnp.training.metrics import bootstrap_intervals
 
 
 class ChoiceTask(Task):
@@ -27,7 +27,13 @@ class ChoiceTask(Task):
         labels = data.labels if labelled else None
         return encode_choices(tokenizer, data.contexts, data.options, labels, max_length, stride)
 
+    def right(self, examples, logits):
+        """(n,) whether the choice with the largest logit is the right one"""
+        return examples.merge(logits).argmax(axis=-1) == first_of_each(examples, examples.labels)
+
     def metrics(self, data, examples, names):
-        labels = first_of_each(examples, examples.labels)
-        score = lambda logits: {"accuracy": classification_metrics(examples.merge(logits), labels)["accuracy"]}  # noqa: E731
-        return Metrics(["accuracy"], score)
+        return Metrics(["accuracy"], lambda logits: {"accuracy": float(self.right(examples, logits).mean())})
+
+    def intervals(self, data, examples, names, logits, confidence):
+        right = self.right(examples, logits)
+        return bootstrap_intervals(lambda rows: {"accuracy": float(right[rows].mean())}, len(right), confidence)

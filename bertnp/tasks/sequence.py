@@ -7,6 +7,7 @@ from bertnp.data.tables import is_number
 from bertnp.models.heads import BertForSequenceClassification
 from bertnp.tasks.base import Metrics, Task, first_of_each
 from bertnp.training.metrics import (
+    bootstrap_intervals,
     classification_metrics,
     confusion_matrix,
     metric_names,
@@ -64,6 +65,10 @@ class SequenceTask(Task):
 
     score = staticmethod(classification_metrics)
 
+    def intervals(self, table, examples, names, logits, confidence):
+        labels, merged = first_of_each(examples, examples.labels), examples.merge(logits)
+        return bootstrap_intervals(lambda rows: self.score(merged[rows], labels[rows]), len(labels), confidence)
+
     def extras(self, table, examples, names, logits):
         matrix = self.matrix(examples, names, logits)
         return {"confusion_matrix": {"labels": names, "true_by_predicted": matrix.tolist()}}
@@ -72,10 +77,8 @@ class SequenceTask(Task):
         labels = first_of_each(examples, examples.labels)
         return confusion_matrix(labels, examples.merge(logits).argmax(axis=-1), len(names))
 
-    def draw(self, table, examples, names, logits, path):
-        from bertnp import plotting
-
-        plotting.confusion_matrix(self.matrix(examples, names, logits), names, path("confusion_matrix.png"))
+    def picture(self, table, examples, names, logits):
+        return "confusion_matrix", (self.matrix(examples, names, logits), names)
 
 
 class PairTask(SequenceTask):
@@ -112,11 +115,8 @@ class RegressionTask(SequenceTask):
     def extras(self, table, examples, names, logits):
         return {}
 
-    def draw(self, table, examples, names, logits, path):
-        from bertnp import plotting
-
-        labels, predicted = first_of_each(examples, examples.labels), examples.merge(logits)
-        plotting.predicted_against_true(labels, predicted, path("predicted_against_true.png"))
+    def picture(self, table, examples, names, logits):
+        return "predicted_against_true", (first_of_each(examples, examples.labels), examples.merge(logits))
 
 
 class MultilabelTask(SequenceTask):
@@ -176,8 +176,8 @@ class MultilabelTask(SequenceTask):
     def extras(self, table, examples, names, logits):
         return {}
 
-    def draw(self, table, examples, names, logits, path):
-        pass
+    def picture(self, table, examples, names, logits):
+        return None
 
 
 def looks_like_numbers(labels):

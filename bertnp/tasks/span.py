@@ -50,6 +50,11 @@ class SpanTask(Task):
         scores = span_scores(gold, texts, doubt, no_answer_threshold=0.0)
         return {name: scores[name] for name in ("f1", "exact", *scores) if not name.endswith("total")}
 
+    def intervals(self, questions, examples, names, logits, confidence):
+        texts, doubt = self.found(questions, examples, logits)
+        options = {"no_answer": doubt, "no_answer_threshold": 0.0} if questions.unanswerable else {}
+        return span_scores(questions.gold(), texts, confidence=confidence, **options)["intervals"]
+
     def found(self, questions, examples, logits):
         """{id: the best span's text} and {id: P(none) - P(the best span)}"""
         texts, doubt = {}, {}

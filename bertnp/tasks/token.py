@@ -8,7 +8,7 @@ from bertnp.data import encode_words, read_tagged
 from bertnp.data.tagged import OUTSIDE
 from bertnp.models.heads import BertForTokenClassification
 from bertnp.tasks.base import Metrics, Task
-from bertnp.training.metrics import classification_metrics, confusion_matrix, entity_scores
+from bertnp.training.metrics import bootstrap_intervals, classification_metrics, confusion_matrix, entity_scores
 
 
 class TokenTask(Task):
@@ -62,23 +62,30 @@ class TokenTask(Task):
 
         return Metrics(["f1", "precision", "recall"], score)
 
-    def word_scores(self, sentences, examples, names, logits):
-        merged = np.nan_to_num(np.concatenate(examples.merge(logits)), nan=-np.inf)
-        found = classification_metrics(merged, np.concatenate(sentences.classes(names)))
+    def word_scores(self, sentences, examples, names, logits, rows=None):
+        """Scores over the words of these sentences; None: of all."""
+        rows = range(len(sentences)) if rows is None else rows
+        merged, classes = examples.merge(logits), sentences.classes(names)
+        merged = np.nan_to_num(np.concatenate([merged[row] for row in rows]), nan=-np.inf)
+        found = classification_metrics(merged, np.concatenate([classes[row] for row in rows]))
         return {name: found[name] for name in ("accuracy", "f1_macro")}
+
+    def intervals(self, sentences, examples, names, logits, confidence):
+        if is_bio(names):
+            return entity_scores(sentences.tags, self.tags(examples, names, logits), confidence)["intervals"]
+        score = lambda rows: self.word_scores(sentences, examples, names, logits, rows)  # noqa: E731
+        return bootstrap_intervals(score, len(sentences), confidence, resamples=200)
 
     def extras(self, sentences, examples, names, logits):
         if not is_bio(names):
             return {}
         return {"per_type": entity_scores(sentences.tags, self.tags(examples, names, logits))["per_type"]}
 
-    def draw(self, sentences, examples, names, logits, path):
-        from bertnp import plotting
-
+    def picture(self, sentences, examples, names, logits):
         places = {name: place for place, name in enumerate(names)}
         predicted = [places[tag] for tags in self.tags(examples, names, logits) for tag in tags]
         matrix = confusion_matrix(np.concatenate(sentences.classes(names)), np.array(predicted), len(names))
-        plotting.confusion_matrix(matrix, names, path("confusion_matrix.png"))
+        return "confusion_matrix", (matrix, names)
 
 
 def is_bio(names):
