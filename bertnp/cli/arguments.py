@@ -116,7 +116,7 @@ def load_classifier(args):
     from bertnp.pipelines import TextClassifier
 
     return TextClassifier.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, stride=args.stride,
+        args.model, max_length=args.max_length, batch_size=args.batch_size, stride=getattr(args, "stride", None),
         device=args.device, dtype=float_type_for(args),
     )  # fmt: skip
 
