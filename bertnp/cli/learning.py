@@ -40,6 +40,7 @@ class Learning:
         default = min(self.task.max_length, longest_input(config, self.tokenizer))
         self.max_length = longest_input(config, self.tokenizer, args.max_length or default)
         self.stride = self.task.stride(args.stride, self.max_length)
+        self.train_texts = len(data)
         self.data, self.held_out_data = self.augment(data), held_out
         self.held_out = None if held_out is None else self.encode(held_out)
         self.examples = self.encode(self.data)
@@ -117,7 +118,8 @@ class Learning:
             "hold_out": 0 if args.eval else args.hold_out, "split_seed": args.split_seed, "fraction": args.fraction,
             "task": self.task.name, "labels": self.names, "max_length": self.max_length, "stride": self.stride,
             "class_weights": args.class_weights, "label_smoothing": args.label_smoothing,
-            "augment": args.augment if args.augment_copies else None, "augment_copies": args.augment_copies,
+            "train_texts": self.train_texts, "augment_copies": args.augment_copies,
+            "augment": args.augment if args.augment_copies else None,
         }  # fmt: skip
 
     def describe(self, model):

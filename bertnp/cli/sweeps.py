@@ -109,7 +109,7 @@ class Sweep:
         values = dict(zip((name for name, _ in self.axes), self.written[self.runs.index(one)], strict=True))
         self.measure = settings["best_by"]
         self.rows.append({
-            "run": self.name(one), "values": values, "train_examples": settings["train_examples"],
+            "run": self.name(one), "values": values, "train_texts": settings["train_texts"],
             "seeds": [record["settings"]["seed"] for record in records], "mean": mean, "deviation": deviation,
             "each": best,
         })  # fmt: skip
@@ -170,10 +170,10 @@ class Sweep:
             if "failed" in row:
                 continue
             others = ", ".join(f"{n.replace('_', ' ')} {v}" for n, v in row["values"].items() if n != name)
-            x = row.get("train_examples") if name == "fraction" else row["values"][name]
+            x = row["train_texts"] if name == "fraction" else row["values"][name]
             deviation = row["deviation"].get(self.measure)
             lines.setdefault(others, []).append((x, row["mean"].get(self.measure), deviation))
-        plotting.sweep("training examples" if name == "fraction" else name.replace("_", " "), self.measure, lines, path)
+        plotting.sweep("training texts" if name == "fraction" else name.replace("_", " "), self.measure, lines, path)
 
     def tell(self, output):
         """Print the table, and say where the best model is."""

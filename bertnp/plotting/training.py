@@ -10,6 +10,7 @@ NAMES = {
     "f1_micro": "F1 (micro)", "precision": "precision", "recall": "recall", "exact": "exact match",
     "pearson": "Pearson's correlation", "spearman": "Spearman's correlation", "rmse": "root mean squared error",
 }  # fmt: skip
+SETTINGS = {"lr": "learning rate", "augment copies": "changed copies of each text"}
 MOST_NUMBERS = 20  # classes up to which the cells of a confusion matrix are written out
 
 
@@ -154,8 +155,9 @@ def sweep(setting, measure, lines, path):
                 axes.set_xscale("log")
             axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
             axes.minorticks_off()
-        spread = " (mean and standard deviation)" if any(p[2] for points in lines.values() for p in points) else ""
-        axes.set(xlabel=setting, ylabel=f"held-out {NAMES.get(measure, measure)}{spread}")
+        axes.set(xlabel=SETTINGS.get(setting, setting), ylabel=f"{NAMES.get(measure, measure)}, held out")
+        if any(point[2] for points in lines.values() for point in points):
+            axes.set_title("mean and standard deviation over seeds")
         if any(lines):
             axes.legend(fontsize=8)
 

@@ -691,10 +691,13 @@ def layer_factors(model, decay=1.0, freeze=None):
     """
     if not 0 < decay <= 1:
         raise ValueError(f"layer_decay: expected a number above 0, up to 1, got {decay!r}")
+    trunk = getattr(model, "bert", None)
+    if trunk is not None:
+        trunk.freeze(freeze)
+    elif decay != 1 or freeze is not None:
+        raise ValueError(f"layer_decay and freeze are for models that stand on a BERT, not for {type(model).__name__}")
     if decay == 1 and freeze is None:
         return {}
-    trunk = getattr(model, "bert", model)
-    trunk.freeze(freeze)
     L, factors = model.config.num_hidden_layers, {}
     for name in (parameter.name for parameter in model.parameters()):
         found = re.search(r"encoder\.layer\.(\d+)\.", name)

@@ -69,6 +69,7 @@ def test_copies_stand_behind_their_rows_with_their_labels():
 
 def test_a_copy_does_not_depend_on_the_other_rows():
     whole, some = augmented(table(12), 1, seed=3, swap=0.5), augmented(table(5), 1, seed=3, swap=0.5)
+    assert augmented(table(12), 2, seed=3, swap=0.5).texts[1::3] == whole.texts[1::2]  # nor on how many copies follow
     assert whole.texts[:10] == some.texts and whole.texts != augmented(table(12), 1, seed=4, swap=0.5).texts
 
 

@@ -36,6 +36,9 @@ def test_pieces_of_a_batch_with_class_weights_are_the_whole(pieces):
     cut = train(model().set_loss(0.1, WEIGHTS), examples(), clip=None, micro_batch_size=pieces)
     np.testing.assert_allclose(cut, whole, atol=1e-12)
     assert np.abs(whole - train(model().set_loss(0.1), examples(), clip=None)).max() > 1e-3
+    small = [weight / 100 for weight in WEIGHTS]  # a weighted mean does not depend on the weights' size
+    tiny = train(model().set_loss(0.1, small), examples(), clip=None, micro_batch_size=pieces)
+    np.testing.assert_allclose(tiny, whole, atol=1e-10)
     assert labelled_items({"labels": np.array([1, 0, -100, 1])}, WEIGHTS) == {"labels": 4.25}
     assert labelled_items({"start_positions": np.zeros(3, int), "end_positions": np.zeros(3, int)}) == {"labels": 3}
 
@@ -117,6 +120,8 @@ def test_frozen_layers_stay_and_the_others_learn_as_ever(freeze):
     for parameter in frozen.parameters():
         same = np.array_equal(parameter.data, before[parameter.name])
         assert same == (parameter.name in names), parameter.name
+    train(frozen, examples())  # and once more, with all that there is
+    assert not any(np.array_equal(parameter.data, before[parameter.name]) for parameter in frozen.parameters())
 
 
 def test_grouping_by_length_leaves_nothing_out_and_pads_less():
