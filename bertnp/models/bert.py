@@ -156,6 +156,8 @@ class BertLayer(Module):
     """h = LayerNorm(x + drop(attention(x))),   y = LayerNorm(h + drop(f(h W₁ᵀ + b₁) W₂ᵀ + b₂))
 
     x: (T, H)  ->  y: (T, H)   the attention probabilities, where asked for
+
+    Chapter 11, equations 11.1 and 11.2.
     """
 
     def __init__(self, config):
@@ -198,7 +200,7 @@ class BertLayer(Module):
 
 
 class BertEncoder(Module):
-    """L layers, one after the other."""
+    """L layers, one after the other. Chapter 11, equation 11.3."""
 
     def __init__(self, config):
         self.layer = [BertLayer(config) for _ in range(config.num_hidden_layers)]
