@@ -241,6 +241,8 @@ class BertPooler(Module):
     """pooled = tanh(h₀ Wᵀ + b), h₀ the vector of each sequence's first token, [CLS]
 
     h: (T, H)  ->  pooled: (B, H)
+
+    Chapter 12, equation 12.5.
     """
 
     def __init__(self, config):
