@@ -156,6 +156,8 @@ class BertLayer(Module):
     """h = LayerNorm(x + drop(attention(x))),   y = LayerNorm(h + drop(f(h W₁ᵀ + b₁) W₂ᵀ + b₂))
 
     x: (T, H)  ->  y: (T, H)   the attention probabilities, where asked for
+
+    Chapter 11, equations 11.1 and 11.2.
     """
 
     def __init__(self, config):
@@ -198,7 +200,7 @@ class BertLayer(Module):
 
 
 class BertEncoder(Module):
-    """L layers, one after the other."""
+    """L layers, one after the other. Chapter 11, equation 11.3."""
 
     frozen = 0  # how many of the first layers learn nothing: backward stops above them
 
@@ -241,6 +243,8 @@ class BertPooler(Module):
     """pooled = tanh(h₀ Wᵀ + b), h₀ the vector of each sequence's first token, [CLS]
 
     h: (T, H)  ->  pooled: (B, H)
+
+    Chapter 12, equation 12.5.
     """
 
     def __init__(self, config):

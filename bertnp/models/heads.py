@@ -40,7 +40,7 @@ def class_labels(name, labels, shape, classes):
 
 
 class BertPredictionHeadTransform(Module):
-    """y = LayerNorm(f(h Wᵀ + b)), f the configuration's hidden_act"""
+    """y = LayerNorm(f(h Wᵀ + b)), f the configuration's hidden_act. Chapter 12, equation 12.1."""
 
     def __init__(self, config):
         self.dense = Linear(config.hidden_size, config.hidden_size)
@@ -58,6 +58,8 @@ class BertLMPredictionHead(Module):
     """logits = transform(h) Eᵀ + b: a score for every word; E is the table of word embeddings, used a second time
 
     h: (N, H)  ->  logits: (N, V)
+
+    Chapter 12, equation 12.2.
     """
 
     def __init__(self, config, word_embeddings):
@@ -152,6 +154,8 @@ class BertForPreTraining(MaskedWords):
 
     out.loss: their sum, if both labels are given
     out.prediction_logits: (B, S, V)   out.seq_relationship_logits: (B, 2)
+
+    Chapter 12, equation 12.7.
     """
 
     def build(self, config):

@@ -30,10 +30,6 @@ by_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: ch
 by_lesson = pytest.mark.parametrize("chapter", LESSONS, ids=lambda chapter: chapter.path.stem)
 
 WAITING = {
-    "adamw",
-    "clip_scale",
-    "packed_attention",
-    "packed_attention_backward",
     "weighted_binary_cross_entropy",
     "weighted_binary_cross_entropy_backward",
     "weighted_cross_entropy",
