@@ -29,6 +29,8 @@ def positional_encoding(x, positions):
     The root makes a word's vector, begun with variance 1/H, as large as the sines and cosines beside it.
 
     x: (..., H)   positions: (...) integers of at least 0  ->  y: (..., H)
+
+    Chapter 18, equation 18.1.
     """
     H = x.shape[-1]
     table = sinusoids(int(to_numpy(positions).max()) + 1, H)
@@ -41,5 +43,7 @@ def positional_encoding_backward(dy):
     """dx = √H dy: the positions are no weights, and learn nothing
 
     dy: (..., H)  ->  dx: (..., H)
+
+    Chapter 18, equation 18.2.
     """
     return math.sqrt(dy.shape[-1]) * dy
