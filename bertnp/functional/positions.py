@@ -33,6 +33,7 @@ def positional_encoding(x, positions):
     x: (..., H)   positions: (...) integers of at least 0  ->  y: (..., H)
 
     Chapter 04, equation 4.7.
+    Chapter 18, equation 18.1.
     """
     H = x.shape[-1]
     table = sinusoids(int(to_numpy(positions).max()) + 1, H)
@@ -47,5 +48,6 @@ def positional_encoding_backward(dy):
     dy: (..., H)  ->  dx: (..., H)
 
     Chapter 04, equation 4.8.
+    Chapter 18, equation 18.2.
     """
     return math.sqrt(dy.shape[-1]) * dy

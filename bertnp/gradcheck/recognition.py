@@ -10,7 +10,10 @@ SINGLE_MATCH = 1e-4  # in float32
 
 
 def same_numbers(mine, other, loose=MATCH):
-    """Do two answers come from the same formula? NaN counts as a number here."""
+    """Do two answers come from the same formula? If max|a - b| <= loose · max(max|a|, max|b|); NaN counts as a number.
+
+    Chapter 20, equation 20.1.
+    """
     mine, other = np.asarray(mine), np.asarray(other)
     if mine.shape != other.shape or (np.isnan(mine) != np.isnan(other)).any():
         return False

@@ -31,6 +31,8 @@ def length_penalty(length, alpha):
 
     A log-probability falls with every token; divided by lp, longer sequences are not worse for their length.
     length n: tokens, the end token counted   α = 0: no change
+
+    Chapter 18, equation 18.7.
     """
     return ((5.0 + length) / 6.0) ** alpha
 

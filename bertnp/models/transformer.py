@@ -281,6 +281,8 @@ class OutputEmbeddings(Module):
     """logits = h Eᵀ: a score for every word, without a bias; E is the target's table of words, used a second time
 
     h: (N, H)  ->  logits: (N, V)
+
+    Chapter 18, equation 18.4.
     """
 
     def __init__(self, config, word_embeddings):

@@ -111,6 +111,8 @@ class CrossAttention(SelfAttention):
 
     x: (R, H) rows of the sequences that read   memory: (T, H) rows of those that are read
     ->  y: (R, H)   the probabilities after dropout, where asked for: (B, A, Q, K)
+
+    Chapter 18, equations 18.3 and 18.6.
     """
 
     def forward(self, x, memory, packing, of_memory, output_attentions=False):

@@ -57,6 +57,8 @@ def noam(step, size, warmup=4000):
     """size^-½ min(s^-½, s warmup^-1½),  s = step + 1                       Vaswani et al. 2017, eq. 3
 
     The learning rate itself, so the base rate is 1 (or a factor).
+
+    Chapter 18, equation 18.5.
     """
     s = step + 1
     return size**-0.5 * min(s**-0.5, s * warmup**-1.5)
