@@ -132,7 +132,7 @@ def test_every_formula_is_shown_under_its_number():
     assert {name for name in FORMULAS if name not in places} == WAITING
     for name in set(FORMULAS) - WAITING:
         numbers = {tag.split(".")[0] for tag in tags_in_docstring(FORMULAS[name].__doc__)}
-        assert numbers == {str(places[name].number)}, name
+        assert str(places[name].number) in numbers, name  # a later chapter may have its own number for it
 
 
 @pytest.mark.parametrize("name", TABLES)
