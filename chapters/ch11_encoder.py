@@ -113,7 +113,7 @@ assert np.allclose(P, 1 / 2) and np.allclose(y, [[1, -1, -1, 1], [1, 1, -1, -1]]
 # ## The backward, step by step
 #
 # Name the two sums: $s = x + \dots$ and $t = h + \dots$, so $h = \operatorname{LayerNorm}(s)$ and
-# $y = \operatorname{LayerNorm}(t)$. A dash marks a backward that a former chapter has derived: $f'(dy)$ is what it
+# $y = \operatorname{LayerNorm}(t)$. A prime marks a backward that a former chapter has derived: $f'(dy)$ is what it
 # returns for $dy$. From the end to the beginning:
 #
 # **Back through the second norm**, by (6.2):
@@ -161,6 +161,8 @@ def encoder_layer_backward(dy, kept, W, heads):
 
 # %% [markdown]
 # **The numbers of our example.** Let the loss read token 1 alone: $dy_1 = (4, 0, 0, 0)$, $dy_2 = 0$.
+#
+# With $\hat s$ and $\hat t$ for the normalised sums, the $\hat x$ of (6.2), and $g$ for what arrives, as $\gamma = 1$:
 #
 # * (a): $\hat t_1 = (1, -1, -1, 1)$, $\operatorname{mean}(g) = \operatorname{mean}(g \hat t) = 1$:
 #   $dt_1 = (4, 0, 0, 0) - 1 - (1, -1, -1, 1) = (2, 0, 0, -2)$
@@ -232,6 +234,7 @@ show(BertLayer)
 #
 # Layer $l$ takes what layer $l-1$ put out; $x^{(0)}$ comes from the embeddings. On the way back, what one layer returns
 # as $dx$ is the $dy$ of the one below. There are no other paths: each layer is read by the next one alone.
+# (`packing.asked` and `last_layer_of` belong to the saving of work in the last layer; leave them aside.)
 #
 # $$ x^{(l)} = \operatorname{layer}_l(x^{(l-1)}),\ l = 1 \dots L; \qquad
 #    dx^{(l-1)} = \operatorname{layer}_l'(dx^{(l)}),\ l = L \dots 1 \tag{11.3} $$
@@ -281,7 +284,7 @@ assert abs(without * gigabytes - 7.25) < 0.01 and abs(shares * gigabytes - 4.83)
 
 # %% [markdown]
 # The shares would be two fifths of it all, and they are easy to compute again from $Q$ and $K$. So the library throws
-# them away and does that, as the last lines of code in this chapter will show.
+# them away and does that, as `packed_attention_backward` below shows.
 #
 # ## Padding taken out
 #

@@ -27,9 +27,8 @@ from bertnp.optim.schedules import google, linear, warmed_up
 #
 # * **One batch is not the text.** Its gradient is the true one plus a lot of chance. Better to go by a mean of the last
 #   few.
-# * **Sizes differ.** In one tensor of BERT gradients may be a thousand times as large as in another (a word's row gets
-#   one only when the word occurs, layer norm's $\gamma$ from all tokens at once). A rate that is right for one is wrong
-#   for the other.
+# * **Sizes differ.** In one tensor of BERT gradients are hundreds of times as large as in another (we shall measure
+#   it). A rate that is right for one is wrong for the other.
 #
 # **Adam** keeps two running means for each number: of its gradients, $m$, and of their squares, $v$. It walks by $m /
 # \sqrt v$: the mean gradient, measured by its own usual size. So each number moves by about lr in a step, if its
@@ -294,6 +293,20 @@ deep = BertConfig(
     vocab_size=len(WORDS), hidden_size=32, num_hidden_layers=8, num_attention_heads=2, intermediate_size=64,
     max_position_embeddings=S, initializer_range=0.1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
 )  # fmt: skip
+
+model = BertForMaskedLM(deep, seed=0).train()
+ids, labels = sentences(np.random.RandomState(0))
+model(ids, labels=labels)
+model.backward()
+size_of = {
+    name: float(np.sqrt((parameter.grad**2).mean()))
+    for name, parameter in model.named_parameters()
+    if not name.endswith("key.bias")  # chapter 09: exactly 0
+}
+for choose in (min, max):
+    name = choose(size_of, key=size_of.get)
+    print(f"size of the gradient {size_of[name]:.4f} in {name}")
+assert max(size_of.values()) > 100 * min(size_of.values())
 
 
 def train(warmup):
