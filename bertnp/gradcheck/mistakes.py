@@ -617,6 +617,16 @@ backwards(
 )  # fmt: skip
 
 backwards(
+    "positional_encoding",
+    ("the root forgotten", lambda dy: dy * 1.0,
+     "x is multiplied by sqrt(H) on its way in, so dy is on its way back: dx = sqrt(H) dy."),
+    ("divided by the root", lambda dy: dy / np.sqrt(dy.shape[-1]),
+     "dy is divided by sqrt(H). The forward multiplies x by it, and the derivative of c x is c: dx = sqrt(H) dy."),
+    ("H for its root", lambda dy: dy * dy.shape[-1],
+     "dy is multiplied by H; the factor is sqrt(H)."),
+)  # fmt: skip
+
+backwards(
     "gather_rows",
     ("first rows", lambda dy, index, x: put(x, np.arange(len(index)), dy),
      "dy is put into the first rows. Row i of y came from row index[i] of x."),

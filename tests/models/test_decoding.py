@@ -105,9 +105,11 @@ def test_a_beam_as_wide_as_the_vocabulary_finds_the_best(alpha):
 
 
 def test_hypotheses_are_sorted_and_scored_by_their_length():
-    model, (ids, mask) = untied(2), inputs(2)
-    for b, beam in enumerate(beam_search(model, ids, mask, 4, alpha=0.6, max_length=9)):
-        assert 1 <= len(beam) <= 4
+    model, (ids, mask) = untied(6), inputs(6)
+    beams = beam_search(model, ids, mask, 4, alpha=0.6, max_length=9)
+    assert sum(one.finished for beam in beams for one in beam) > 3
+    for b, beam in enumerate(beams):
+        assert 1 <= len(beam) <= 4 and not any(EOS in one.token_ids for one in beam)
         assert [one.score for one in beam] == sorted((one.score for one in beam), reverse=True)
         assert len({tuple(one.token_ids) for one in beam}) == len(beam)
         for one in beam:

@@ -43,9 +43,10 @@ def make_batch(words=17, seed=0):
 
 def torch_inputs(batch, config):
     torch = pytest.importorskip("torch")
-    from bertnp.models.transformer import shifted
-
-    read = shifted(batch["labels"], config.bos_token_id, config.pad_token_id)
+    read = np.zeros_like(batch["labels"])
+    read[:, 0] = config.bos_token_id
+    for row, column in np.argwhere(batch["labels"][:, :-1] != -100):
+        read[row, column + 1] = batch["labels"][row, column]
     arrays = batch["input_ids"], batch["attention_mask"] > 0, read, batch["labels"] != -100
     return [torch.from_numpy(array) for array in arrays]
 
@@ -128,6 +129,20 @@ def test_padding_changes_nothing():
     assert_close(logits[1], alone.logits[0], 1e-12, "logits")
     other = {**batch, "input_ids": np.where(batch["attention_mask"] > 0, batch["input_ids"], 9)}
     np.testing.assert_array_equal(model(**other).logits, logits)
+
+
+def test_a_source_of_nothing_but_padding_is_not_read():
+    model, batch = make_model(), make_batch()
+    batch["attention_mask"][1] = 0
+    logits = []
+    for word in (5, 9):
+        batch["input_ids"][1] = word
+        out = model(**batch, output_attentions=True)
+        assert not any(shares[1].any() for shares in out.cross_attentions)
+        logits.append(out.logits)
+    np.testing.assert_array_equal(*logits)
+    model.backward()
+    assert np.isfinite(model.buffer.grad).all()
 
 
 def test_the_probabilities_are_those_of_the_masks():
