@@ -96,6 +96,8 @@ def mask_heads(x, head_mask):
     ξ = 1 leaves a head as it is, ξ = 0 takes it out.
 
     x: (T, H)   head_mask ξ: (T, A), D = H / A  ->  y: (T, H)
+
+    Chapter 17, equation 17.1.
     """
     return (x.reshape(*head_mask.shape, -1) * head_mask[..., None]).reshape(x.shape)
 
@@ -105,6 +107,8 @@ def mask_heads_backward(dy, x, head_mask):
     """dx[t, a D + d] = ξ[t, a] dy[t, a D + d],  dξ[t, a] = Σ_d dy[t, a D + d] x[t, a D + d]
 
     dy, x: (T, H)   head_mask: (T, A)  ->  dx: (T, H)   dhead_mask: (T, A)
+
+    Chapter 17, equation 17.2.
     """
     return mask_heads(dy, head_mask), (dy * x).reshape(*head_mask.shape, -1).sum(axis=-1)
 

@@ -30,7 +30,7 @@ by_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: ch
 by_lesson = pytest.mark.parametrize("chapter", LESSONS, ids=lambda chapter: chapter.path.stem)
 
 WAITING = {
-    "adamw", "clip_scale", "mask_heads", "mask_heads_backward", "packed_attention", "packed_attention_backward",
+    "adamw", "clip_scale", "packed_attention", "packed_attention_backward",
 }  # formulas that no chapter shows yet  # fmt: skip
 
 SECTIONS = ("## The idea", "## By hand", "## Checked", "## The picture", "## What others do", "## Common mistakes",
