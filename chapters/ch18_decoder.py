@@ -426,6 +426,7 @@ source = np.array([[X]])
 names = dict(zip(range(4, 11), "xabcdef", strict=True))
 for title, one in (("greedy", greedy), ("two beams", best)):
     print(f"{title:10} {' '.join(names[i] for i in one.token_ids)}   probability {np.exp(one.log_probability):.2f}")
+assert all(one.finished and END not in one.token_ids for one in (best, *others))
 assert best.token_ids.tolist() == [b, f] and abs(np.exp(best.log_probability) - 0.4) < 0.03
 assert greedy.token_ids[0] == a and abs(np.exp(greedy.log_probability) - 0.2) < 0.03
 
