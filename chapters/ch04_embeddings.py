@@ -16,9 +16,12 @@ from bertnp.functional import (
     embedding_backward,
     gather_rows,
     gather_rows_backward,
+    positional_encoding,
+    positional_encoding_backward,
     scatter_rows,
     scatter_rows_backward,
 )
+from bertnp.functional.positions import sinusoids
 from bertnp.gradcheck import check, check_formula
 from bertnp.learn import draw, show
 from bertnp.models.bert import BertEmbeddings
@@ -208,21 +211,16 @@ draw(
 # The original Transformer learns no positions, it computes them (Vaswani et al. 2017, section 3.5). Component $2i$ and
 # its neighbour $2i + 1$ are sine and cosine of the position, each pair with a frequency of its own:
 #
-# $$ p_{t, 2i} = \sin(\omega_i t), \qquad p_{t, 2i+1} = \cos(\omega_i t), \qquad \omega_i = 10000^{-2i/H} \tag{c} $$
+# $$ P_{t, 2i} = \sin(\omega_i t), \qquad P_{t, 2i+1} = \cos(\omega_i t), \qquad \omega_i = 10000^{-2i/H} \tag{4.6} $$
 #
 # Why that? Each pair is the hand of a clock. A step forward turns every hand by a fixed angle, *wherever* one stands;
 # so "$k$ places on" is one and the same rotation everywhere, and the scalar product of two positions depends on their
 # distance alone: $\sin a \sin b + \cos a \cos b = \cos(a - b)$.
 
-
 # %%
-def sinusoids(S, H):
-    angle = np.arange(S)[:, None] * 10000.0 ** (-np.arange(0, H, 2) / H)  # (S, H/2)
-    return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(S, H)
-
-
+show(sinusoids)
 S, H = 48, 32
-p = sinusoids(S, H)
+p = sinusoids(S, H)  # (S, H)
 likeness = p @ p.T / (H / 2)  # 1 on the diagonal
 assert np.allclose(np.diag(likeness), 1)
 assert np.allclose(likeness[3, 10], likeness[33, 40])  # seven apart is seven apart
@@ -237,13 +235,26 @@ draw(
 )
 
 # %% [markdown]
+# The Transformer adds them to word vectors that it first multiplies by $\sqrt H$, since its tables begin with small
+# numbers. Nothing in the sum but the words is learnt, so the slope takes the factor back and that is all:
+#
+# $$ y_t = \sqrt H\, x_t + P[\text{position}_t] \tag{4.7} $$
+#
+# $$ dx = \sqrt H\, dy \tag{4.8} $$
+
+# %%
+show(positional_encoding, positional_encoding_backward)
+assert np.allclose(positional_encoding(np.ones((3, 4)), np.arange(3)), 2 + sinusoids(3, 4))
+assert check_formula("positional_encoding").ok
+
+# %% [markdown]
 # One often reads that BERT uses such positional encodings. **It does not.** BERT learns a table, as in (4.3). Learned
 # rows may be anything that helps, but a position that never occurred in training has learnt nothing, and beyond row
 # 511 there is none: a published BERT cannot read 513 tokens. Sinusoids exist for every position.
 #
 # ## What others do
 #
-# * **The Transformer paper** multiplies the word vectors by $\sqrt H$ before it adds the sinusoids; BERT does not.
+# * **The Transformer paper** multiplies the word vectors by $\sqrt H$, (4.7); BERT does not.
 # * **Google's code** adds word + segment + position and has no special treatment for `[PAD]`. Its default for the
 #   number of segments is 16; the published checkpoints have 2.
 # * **transformers** gives the row of `[PAD]` no gradient from lookups, and begins it at zero. So does this library.
@@ -283,4 +294,4 @@ assert not report.ok
 # **4.3** $E$, $P$ and $T$ are added, not put side by side. Show that a linear map of the sum can still tell them apart
 # if the tables' rows lie in different directions, by constructing one.
 #
-# **4.4** Show that for sinusoids $p_{t+k} = R_k\, p_t$, with a matrix $R_k$ that does not depend on $t$.
+# **4.4** Show that for sinusoids $P_{t+k} = R_k\, P_t$, with a matrix $R_k$ that does not depend on $t$.

@@ -222,6 +222,7 @@ for kind in KINDS:
         lambda dy, x, kind=kind: {"x": backward(kind, dy, forward(kind, x)[1])[-1]},
         {"x": x[:2]},
         rtol=1e-6,
+        max_coords=16,
     )
     assert report.ok, report
 

@@ -16,6 +16,8 @@ from bertnp.functional import (
     attention_backward,
     linear,
     linear_backward,
+    mask_heads,
+    mask_heads_backward,
     merge_heads,
     merge_heads_backward,
     split_heads,
@@ -153,7 +155,7 @@ db = multi_head_backward(rng.randn(B, S, H), **inputs, heads=A)["b"]
 assert abs(db[H : 2 * H]).max() < 1e-13 < abs(db[:H]).max()
 
 # %% [markdown]
-# ## Two claims, tested
+# ## Two claims, tested, and a use of one
 #
 # **Heads do not know of each other.** Change the query weights of head 0, and only the first $D$ numbers of each output
 # move. What heads find is brought together only afterwards, by $W_O$.
@@ -166,6 +168,25 @@ after = multi_head(inputs["x"], W, inputs["b"], A)[0]
 moved = (np.abs(after - before).max(axis=(0, 1)) > 0).astype(int)
 print("outputs that moved:", moved)
 assert moved.tolist() == [1] * D + [0] * (H - D)
+
+# %% [markdown]
+# That makes it possible to ask what a head is good for: turn it down, by a number $\xi$ ("xi") for each head, and see
+# what happens to the loss. $\xi = 1$ leaves the head as it is, $\xi = 0$ takes it out:
+#
+# $$ y_{t,\, aD + d} = \xi_{ta}\; x_{t,\, aD + d} \tag{10.6} $$
+#
+# $\xi_{ta}$ multiplies $D$ numbers, so its slope is a sum over them; it says, without taking anything out, by how much
+# the loss would change:
+#
+# $$ dx_{t,\, aD + d} = \xi_{ta}\; dy_{t,\, aD + d}, \qquad d\xi_{ta} = \sum_d dy_{t,\, aD + d}\; x_{t,\, aD + d}
+#    \tag{10.7} $$
+
+# %%
+show(mask_heads, mask_heads_backward)
+rows = before.reshape(-1, H)  # (T, H), all tokens under each other
+without_head_0 = mask_heads(rows, np.array([0.0, 1.0, 1.0]) + np.zeros((len(rows), A)))
+assert (without_head_0[:, :D] == 0).all() and np.array_equal(without_head_0[:, D:], rows[:, D:])
+assert check_formula("mask_heads").ok
 
 # %% [markdown]
 # **`einsum` says the same in one line.** Some prefer to name the axes rather than to transpose them. It is the same
@@ -203,7 +224,7 @@ def far_apart(rng, B=32):
     return ids, labels
 
 
-def train(reach, steps=120):
+def train(reach, steps=90):
     model = BertForMaskedLM(config, seed=0).train()
     optimizer = AdamW(model, lr=0.01)
     rng = np.random.RandomState(0)

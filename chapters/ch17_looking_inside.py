@@ -110,9 +110,10 @@ assert score(ones) > 0.98
 # **Attention**: how much the `[CLS]` of the last layer looks at word $t$, the mean over the heads. There is no formula
 # that ties it to $f$.
 #
-# **A switch for each head.** Before the heads' outputs are mixed by $W_O$, multiply head $a$ by a number $\xi_a$:
+# **A switch for each head**, (10.6). Before the heads' outputs are mixed by $W_O$, multiply head $a$ by a number
+# $\xi_a$:
 #
-# $$ y_{t,\, a D + d} = \xi_{ta}\, x_{t,\, a D + d} \tag{17.1} $$
+# $$ y_{t,\, a D + d} = \xi_{ta}\, x_{t,\, a D + d} $$
 #
 # $\xi = 1$ leaves all as it is, $\xi = 0$ takes the head out. (Each row $t$ may have its own, so that one backward can
 # tell the sentences of a batch apart.)
@@ -141,22 +142,22 @@ assert mask_heads(x, xi).tolist() == [[1, 2, 1.5, 2]]
 # %%
 point, steps = np.array([3.0, 2.0]), (np.arange(100) + 0.5) / 100
 at_the_point = point * point[::-1]
-along_the_way = np.mean([point * (a * point)[::-1] for a in steps], axis=0)
-show(gradient_times_input=at_the_point, along_the_way=along_the_way)
-assert at_the_point.tolist() == [6, 6] and np.allclose(along_the_way, [3, 3])
+on_the_way = np.mean([point * (a * point)[::-1] for a in steps], axis=0)
+show(gradient_times_input=at_the_point, along_the_way=on_the_way)
+assert at_the_point.tolist() == [6, 6] and np.allclose(on_the_way, [3, 3])
 
 # %% [markdown]
 # ## The backward, step by step
 #
-# **Through the switch.** In (17.1) each $y$ is a product of two numbers. $x_{t, aD+d}$ stands in one $y$ only,
+# **Through the switch.** In (10.6) each $y$ is a product of two numbers. $x_{t, aD+d}$ stands in one $y$ only,
 # multiplied by $\xi_{ta}$. $\xi_{ta}$ stands in all $D$ numbers of its head, each time multiplied by the $x$ there: its
 # paths add up.
 #
 # $$ dx_{t,\, a D + d} = \xi_{ta}\, dy_{t,\, a D + d}, \qquad d\xi_{ta} = \sum_d dy_{t,\, a D + d}\; x_{t,\, a D + d}
-#    \tag{17.2} $$
+# $$
 #
-# $d\xi$ at $\xi = 1$ is gradient × input of the head's output: (b) once more, with $b = 0$. In the example, for $dy$ of
-# ones, $d\xi = (1 + 2, 3 + 4)$.
+# That is (10.7). $d\xi$ at $\xi = 1$ is gradient × input of the head's output: (b) once more, with $b = 0$. In the
+# example, for $dy$ of ones, $d\xi = (1 + 2, 3 + 4)$.
 
 # %%
 show(mask_heads_backward)
@@ -168,7 +169,7 @@ assert dx.tolist() == [[1, 1, 0.5, 0.5]] and dxi.tolist() == [[3, 7]]
 # $-\partial L/\partial \xi_a$. Some examples lose by it, others gain; for a head that matters both are large. So the
 # size is taken of each, and then the mean over the examples $i$ (Michel et al. 2019):
 #
-# $$ I_a = \frac1n \sum_i \left| \frac{\partial L_i}{\partial \xi_a} \right| \tag{17.3} $$
+# $$ I_a = \frac1n \sum_i \left| \frac{\partial L_i}{\partial \xi_a} \right| \tag{17.1} $$
 #
 # The mean of the *gradients* would be another thing: what all examples together want. Where they disagree, it is near
 # zero.
@@ -345,7 +346,7 @@ assert margin(nothing)[0] > 5 and good_words < 2 and bad_words > 10
 #
 # ## Which heads does it need?
 #
-# First by gradients (17.3), then by the deed: take out one at a time; then more and more of them.
+# First by gradients (17.1), then by the deed: take out one at a time; then more and more of them.
 
 
 # %%
@@ -371,11 +372,11 @@ assert alone.min() < 0.5 and (alone >= 0.9).sum() == 7
 assert dict(least_first)[6] > 0.9 and dict(most_first)[1] < 0.5
 
 # %% [markdown]
-# Seven of eight can be missed, each for itself. Taken out in the order of (17.3), six of eight can go *together* and
+# Seven of eight can be missed, each for itself. Taken out in the order of (17.1), six of eight can go *together* and
 # the two that are left still give nearly all answers. But without the one that matters the model is not merely
 # ignorant, which would be half of the answers: it is misled. It had built on that head.
 #
-# The gradients themselves are tiny, for the reason above. Their *order* is still good. That is all that (17.3) is used
+# The gradients themselves are tiny, for the reason above. Their *order* is still good. That is all that (17.1) is used
 # for.
 #
 # ## The picture
@@ -441,7 +442,7 @@ draw(
 # * **No baseline.** "Compared with what?" is part of the question. With $b = 0$ one compares with a vector that no word
 #   has.
 # * **Dropout left on** while looking: two looks, two answers.
-# * **Summing over examples before taking the size** in (17.3). How wrong is it here?
+# * **Summing over examples before taking the size** in (17.1). How wrong is it here?
 
 # %%
 size_of_the_mean = np.abs(by_switch)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 18 · The decoder and the original Transformer: from a model that reads to one that writes
 #
-# Needs: chapters 03, 04, 05, 08, 09 and 10. Runtime: 10 seconds.
+# Needs: chapters 03, 04, 05, 08, 09, 10 and 13. Runtime: 10 seconds.
 #
 # **What you will understand.** BERT is half of a machine. The other half, the decoder, writes: how a causal mask lets
 # it learn all words of a sentence at once; how cross-attention reads the source, and why its gradient flows into both

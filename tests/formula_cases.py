@@ -23,7 +23,9 @@ OUTPUTS = {
     "residual_norm": ("y", "x_hat", "inv_std"),
     "gelu_feed_forward": ("y", "u"),
     "cross_entropy": ("loss", "log_p"),
+    "weighted_cross_entropy": ("loss", "log_p"),
     "binary_cross_entropy": ("loss",),
+    "weighted_binary_cross_entropy": ("loss",),
     "mean_squared_error": ("loss",),
     "adamw": ("parameter", "mean", "variance"),
     "clip_scale": ("scale", "norm"),
@@ -198,12 +200,26 @@ def _cases():
     yield case("cross_entropy", "none labelled", "logits", nothing, undefined_in_torch=True)
     yield case("cross_entropy", "large logits", "logits", {"logits": large, "labels": np.array([0, 1, -100])})
 
+    weights = np.array([0.5, 2.0, 1.0, 3.0, 0.25, 1.5])
+    weighted = {**few, "class_weights": weights}
+    yield case("weighted_cross_entropy", "three labelled", "logits", weighted)
+    yield case("weighted_cross_entropy", "label smoothing", "logits", {**weighted, "label_smoothing": 0.1})
+    ignored = {"logits": logits, "labels": every, "class_weights": weights, "ignore_index": 1}
+    yield case("weighted_cross_entropy", "class 1 ignored", "logits", ignored)
+    large = {"logits": large, "labels": np.array([0, 1, -100]), "class_weights": weights[: large.shape[1]]}
+    yield case("weighted_cross_entropy", "large logits", "logits", large)
+
     targets = rng.random((B, S))
     targets[0, :2] = [0, 1]
     yield case("binary_cross_entropy", "batch", "logits", {"logits": normal(B, S, scale=2.0), "targets": targets})
     hard = (rng.random(far.shape) < 0.5) * 1.0
     hard[0, 0], hard[1, 4] = 1, 0  # wrong as can be
     yield case("binary_cross_entropy", "large logits", "logits", {"logits": far, "targets": hard})
+    weights = np.array([0.5, 2.0, 1.0, 3.0, 0.25])
+    arguments = {"logits": normal(B, S, scale=2.0), "targets": targets, "positive_weights": weights}
+    yield case("weighted_binary_cross_entropy", "batch", "logits", arguments)
+    arguments = {"logits": far, "targets": hard, "positive_weights": weights}
+    yield case("weighted_binary_cross_entropy", "large logits", "logits", arguments)
     predictions = {"predictions": normal(B, S), "targets": normal(B, S)}
     yield case("mean_squared_error", "batch", "predictions", predictions)
 

@@ -112,12 +112,12 @@ def add_model_argument(parser):
 
 
 def load_classifier(args):
-    """The fine-tuned model that --model, --device, --precision, --max-length and --batch-size ask for."""
+    """The fine-tuned model that --model, --device, --precision, --max-length, --stride and --batch-size ask for."""
     from bertnp.pipelines import TextClassifier
 
     return TextClassifier.from_pretrained(
-        args.model, max_length=args.max_length, batch_size=args.batch_size, device=args.device,
-        dtype=float_type_for(args),
+        args.model, max_length=args.max_length, batch_size=args.batch_size, stride=getattr(args, "stride", None),
+        device=args.device, dtype=float_type_for(args),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from bertnp.cli.arguments import (
     add_device_arguments,
     add_model_argument,
     add_table_arguments,
+    float_type_for,
     note_cut,
     number,
     writable_file,
@@ -63,7 +64,7 @@ def load_encoder(args):
 
     return SentenceEncoder.from_pretrained(
         args.model, pooling=args.pooling, normalize=args.normalize, layers=args.layers, max_length=args.max_length,
-        batch_size=args.batch_size, device=args.device, dtype=args.precision,
+        batch_size=args.batch_size, device=args.device, dtype=float_type_for(args),
     )  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import bertnp
-from bertnp.models.configuration import BertConfig
+from bertnp.models.configuration import CONFIG_FILE, BertConfig
+from bertnp.models.transformer_configuration import TransformerConfig
 from bertnp.models.weight_files import WeightFiles
-from bertnp.tokenization import BertTokenizer
+from bertnp.tokenization import BertTokenizer, PairTokenizer
 
 EXAMPLES = """\
 examples:
@@ -22,6 +23,7 @@ PURPOSES = {
     "BertForTokenClassification": "classes for tokens",
     "BertForQuestionAnswering": "answers in a text",
     "BertForMultipleChoice": "one of several continuations",
+    "Transformer": "translation",
 }
 HEADS = {  # the class whose tensors these are, where config.json doesn't name one
     "cls.seq_relationship": "BertForPreTraining",
@@ -40,16 +42,17 @@ def run(args):
     folder = Path(args.folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    config = BertConfig.from_pretrained(folder)
+    config = configuration(folder)
     with WeightFiles(folder) as files:
         tensors = [(name, files.shape(name)) for name in files.names]
     name = class_name(config, tensors)
     model = getattr(bertnp, name).from_pretrained(folder, ignore_mismatched_sizes=True)
+    positions = getattr(config, "max_position_embeddings", "any number of")
     lines = [
         ("model", f"{name} ({PURPOSES[name]})"),
         ("sizes", f"{config.num_hidden_layers} layers, {config.num_attention_heads} heads, hidden size "
-                  f"{config.hidden_size}, intermediate {config.intermediate_size}, {config.max_position_embeddings} "
-                  f"positions, activation {config.hidden_act}"),
+                  f"{config.hidden_size}, intermediate {config.intermediate_size}, {positions} positions, "
+                  f"activation {config.hidden_act}"),
         ("parameters", f"{model.num_parameters():,}"),
         ("vocabulary", vocabulary(folder, config)),
     ]  # fmt: skip
@@ -70,8 +73,18 @@ def run(args):
         print_tensors(folder)
 
 
+def configuration(folder):
+    """The configuration in a folder, of whichever kind it is."""
+    path = folder / CONFIG_FILE
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    translates = f'"model_type": "{TransformerConfig.model_type}"' in text
+    return (TransformerConfig if translates else BertConfig).from_pretrained(folder)
+
+
 def class_name(config, tensors):
     """The class of the model: what config.json says, or else what its tensors are called."""
+    if isinstance(config, TransformerConfig):
+        return "Transformer"
     for name in config.architectures or ():
         if name in PURPOSES:
             return name
@@ -82,6 +95,8 @@ def class_name(config, tensors):
 
 
 def vocabulary(folder, config):
+    if isinstance(config, TransformerConfig):
+        return pair_vocabulary(folder)
     try:
         tokenizer = BertTokenizer.from_pretrained(folder)
     except FileNotFoundError:
@@ -89,6 +104,17 @@ def vocabulary(folder, config):
     case = "lower-cased" if tokenizer.do_lower_case else "cased"
     fits = "" if len(tokenizer) == config.vocab_size else f"; the model has room for {config.vocab_size:,}"
     return f"{len(tokenizer):,} tokens, {case}{fits}"
+
+
+def pair_vocabulary(folder):
+    try:
+        tokenizer = PairTokenizer.from_pretrained(folder)
+    except FileNotFoundError as error:
+        return str(error)
+    if tokenizer.shared:
+        return f"{len(tokenizer.source):,} tokens of both sides, {tokenizer.source_units}"
+    return (f"{len(tokenizer.source):,} tokens of the sources, {tokenizer.source_units}; "
+            f"{len(tokenizer.target):,} of the targets, {tokenizer.target_units}")  # fmt: skip
 
 
 def file_sizes(folder):

@@ -7,7 +7,7 @@ and compared with the translations in it.
 import json
 import sys
 
-from bertnp.cli.arguments import add_device_arguments, note, number, table_options, writable_file
+from bertnp.cli.arguments import add_device_arguments, float_type_for, note, number, table_options, writable_file
 from bertnp.cli.texts import add_text_arguments, keeps_every_letter, one_line_each, read_texts
 from bertnp.cli.translate_train import compare, say_comparison
 from bertnp.data import read_pairs
@@ -52,7 +52,7 @@ def run(args):
     else:
         chunks = read_texts(args)
     translator = Translator.from_pretrained(
-        args.model, batch_size=args.batch_size, device=args.device, dtype=args.precision
+        args.model, batch_size=args.batch_size, device=args.device, dtype=float_type_for(args)
     )
     search = {"num_beams": args.beams, "length_penalty": args.length_penalty, "max_length": args.max_length}
     if args.pairs:

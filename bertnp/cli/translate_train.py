@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 
 from bertnp.backend.files import write_text
-from bertnp.cli.arguments import add_device_arguments, delimiter, make_writable, note, number, text
+from bertnp.cli.arguments import add_device_arguments, delimiter, float_type_for, make_writable, note, number, text
 from bertnp.cli.texts import one_line_each
 from bertnp.cli.training import (
     SCHEDULES,
@@ -83,7 +83,7 @@ def add_arguments(parser):
     group.add_argument("--norm-first", action="store_true", help="pre-norm in place of post-norm")
     group = parser.add_argument_group("training")
     either = group.add_mutually_exclusive_group()
-    either.add_argument("--epochs", type=positive, metavar="N", help="default: 10")
+    either.add_argument("--epochs", type=positive, metavar="N", help="default: 10; of made-up pairs 4")
     either.add_argument("--steps", type=positive, metavar="N", help="make so many steps instead")
     group.add_argument("--batch-size", type=positive, default=64, metavar="N", help="pairs (default: 64)")
     group.add_argument("--micro-batch-size", type=positive, metavar="N",
@@ -180,15 +180,16 @@ class Task:
             norm_first=args.norm_first, label_smoothing=args.label_smoothing, pad_token_id=target.pad_token_id,
             bos_token_id=target.cls_token_id, eos_token_id=target.sep_token_id,
         )  # fmt: skip
-        return Transformer(config, seed=args.seed, dtype=args.precision, device=args.device)
+        return Transformer(config, seed=args.seed, dtype=float_type_for(args), device=args.device)
 
     def trainer(self, output):
         args = self.args
         model = self.model()
         lr = args.lr or (1.0 if args.schedule == "noam" else 1e-3)
         bar = [] if args.quiet else [ProgressBar()]
+        epochs = None if args.steps else args.epochs or (10 if args.pairs else 4)
         return Trainer(
-            model, self.examples, self.held_out, steps=args.steps, epochs=None if args.steps else args.epochs or 10,
+            model, self.examples, self.held_out, steps=args.steps, epochs=epochs,
             batch_size=args.batch_size, micro_batch_size=args.micro_batch_size, lr=lr,
             optimizer=Adam(model, lr, betas=(0.9, 0.98), eps=1e-9), schedule=args.schedule, warmup=args.warmup,
             clip=args.clip or None, seed=args.seed, evaluate_every=args.evaluate_every, best_by=args.best_by,

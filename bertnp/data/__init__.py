@@ -1,7 +1,7 @@
 """Plain and labelled texts from files, as token ids, in batches."""
 
 from bertnp.data.answers import find_answers
-from bertnp.data.batches import batches, batches_by_length, epoch_order, labelled_items
+from bertnp.data.batches import batches, batches_by_length, epoch_order, grouped_order, labelled_items
 from bertnp.data.choices import Choices, encode_choices, read_choices
 from bertnp.data.corpus import corpus_files, corpus_hash, guess_corpus_format, read_documents
 from bertnp.data.encoded import EncodedTexts, encode_texts
@@ -49,6 +49,7 @@ __all__ = [
     "encode_words",
     "epoch_order",
     "find_answers",
+    "grouped_order",
     "guess_corpus_format",
     "labelled_items",
     "make_instances",

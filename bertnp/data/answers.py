@@ -17,18 +17,24 @@ def find_answers(windows, context, logits, top_k=1, max_answer_length=15, no_ans
     top_k: how many answers   max_answer_length: the longest, in tokens
     no_answer: whether "" is among them, with the smallest P(start) P(end) of a [CLS]
     """
-    answers, nothing = [], 1.0
+    answers, none = all_answers(windows, context, logits, top_k, max_answer_length)
+    if no_answer:
+        answers.append({"score": none, "start": 0, "end": 0, "answer": ""})
+    return sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
+
+
+def all_answers(windows, context, logits, top_k, max_answer_length):
+    """The answers that `find_answers` chooses from, the most probable first, and the score of there being none."""
+    answers, none = [], 1.0
     for window, scores in zip(windows, logits, strict=True):
         scores = np.asarray(scores)[: len(window)]
         allowed = np.array([sequence == 1 for sequence in window.sequence_ids])
         spans, null = best_spans(scores[:, 0], scores[:, 1], allowed, 2 * top_k + 10, max_answer_length)
-        nothing = min(nothing, null)
+        none = min(none, null)
         for first, last, score in spans:
             start, end = whole_words(window, first, last)
             _add(answers, score, start, end, context)
-    if no_answer:
-        answers.append({"score": nothing, "start": 0, "end": 0, "answer": ""})
-    return sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
+    return sorted(answers, key=lambda answer: answer["score"], reverse=True), none
 
 
 def best_spans(start, end, allowed, top_k, max_answer_length):

@@ -31,18 +31,38 @@ def batches_by_length(lengths, batch_size, part=slice(None)):
     return batches(np.argsort(lengths, kind="stable")[part], batch_size)
 
 
+def grouped_order(lengths, batch_size, seed, epoch, batches_together=50):
+    """An order of epoch `epoch` whose batches hold examples of like length, so that there is little padding.
+
+    The epoch's permutation is cut into stretches of 50 batches; each is sorted by length and cut into batches, and all
+    batches are shuffled. If one is short, it comes last.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    stretches = batches(order, batch_size * batches_together)
+    sorted_order = np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in stretches])
+    whole, rest = np.split(sorted_order, [len(order) // batch_size * batch_size])
+    return np.concatenate([rng.permutation(whole.reshape(-1, batch_size)).reshape(-1), rest])
+
+
 LABELS = ("labels", "next_sentence_label")  # the arguments whose losses are added up
 
 
-def labelled_items(batch):
+def labelled_items(batch, class_weights=None):
     """How many items the mean of each part of a batch's loss runs over, by the argument of its labels.
 
-    Labels that are not -100, or numbers to predict: {"labels": 37, "next_sentence_label": 8}
+    Labels that are not -100, or numbers to predict: {"labels": 37, "next_sentence_label": 8}. The places of answers
+    count as one label. Where classes have weights, it is the sum of the labels' weights.
     """
+    if batch.get("start_positions") is not None:
+        return {"labels": len(batch["start_positions"])}
     if batch.get("labels") is None:
         raise ValueError("there are no labels to learn from")
-    return {name: _items(np.asarray(batch[name])) for name in LABELS if batch.get(name) is not None}
+    return {name: _items(np.asarray(batch[name]), class_weights) for name in LABELS if batch.get(name) is not None}
 
 
-def _items(labels):
-    return int((labels != IGNORED).sum()) if labels.dtype.kind in "iu" else labels.size
+def _items(labels, class_weights):
+    if labels.dtype.kind not in "iu":
+        return labels.size
+    counted = labels[labels != IGNORED]
+    return counted.size if class_weights is None else float(np.asarray(class_weights)[counted].sum())

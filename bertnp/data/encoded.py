@@ -56,7 +56,7 @@ class EncodedTexts:
 
     def merge(self, logits):
         """The logits of each text: the mean over its windows.  (n, C) -> (texts, C)"""
-        if len(self) and self.texts[-1] == len(self) - 1:
+        if not len(self) or self.texts[-1] == len(self) - 1:
             return logits
         return window_means(logits, self.texts)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertnp.data.answers import find_answers
+from bertnp.data.answers import all_answers, find_answers
 from bertnp.data.encoded import EncodedTexts
 from bertnp.data.windows import shortened, text_windows
 
@@ -176,6 +176,8 @@ class EncodedQuestions(EncodedTexts):
     cut: the numbers of questions that were too long
     """
 
+    by_token = True
+
     def __init__(self, windows, contexts, starts=None, ends=None, pad_token_id=0, texts=None, cut=()):
         super().__init__([w.ids for w in windows], [w.type_ids for w in windows], None, pad_token_id, texts)
         self.windows = windows
@@ -196,13 +198,20 @@ class EncodedQuestions(EncodedTexts):
 
         logits: (T, 2) for start and end, the tokens of all rows, one row after the other
         """
-        stops = np.cumsum(self.lengths)
-        rows = [logits[stop - length : stop] for stop, length in zip(stops, self.lengths, strict=True)]
+        return [find_answers(*one, top_k, max_answer_length, no_answer) for one in self.by_question(logits)]
+
+    def judge(self, logits, max_answer_length=30):
+        """For each question its best answer, None in an empty paragraph, and the score of there being none."""
+        for one in self.by_question(logits):
+            answers, none = all_answers(*one, 1, max_answer_length)
+            yield (answers[0] if answers else None), none
+
+    def by_question(self, logits):
+        """For each question its windows, its paragraph and the logits of the windows."""
+        rows = np.split(logits, np.cumsum(self.lengths)[:-1])
         ends = np.searchsorted(self.texts, np.arange(len(self.contexts) + 1))
-        return [
-            find_answers(self.windows[a:b], context, rows[a:b], top_k, max_answer_length, no_answer)
-            for a, b, context in zip(ends, ends[1:], self.contexts, strict=False)
-        ]
+        for first, last, context in zip(ends, ends[1:], self.contexts, strict=False):
+            yield self.windows[first:last], context, rows[first:last]
 
 
 def encode_questions(tokenizer, questions, contexts, answers=None, max_length=384, stride=128):

@@ -105,14 +105,15 @@ def is_number(text):
 
 def read_table(
     file, text=None, pair=None, label=None, *, labelled=True, format=None, delimiter=None, header=None, quotes=None,
-    source=None,
+    source=None, several=False,
 ):  # fmt: skip
     """Read sentences (or pairs) and their labels from a file: `LabelledTexts`.
 
     file: a path, or the bytes of a file   source: what messages call it; None: the path
     text, pair, label: columns, by name or by number, counted from 1. The text and label columns may be left out where
       a header has a usual name for them (text, sentence, label, ...); without `pair` there are no second sentences
-    labelled: whether to read labels, too
+      pair True: a usual name
+    labelled: whether to read labels, too   several: whether a label may be blank or, in JSON lines, a list
     format: tsv, csv or jsonl (an object on each line); None: by the file's ending, else by its look
     delimiter: one character; None: a tab for TSV, for CSV the one that cuts the first lines into equally many columns
     header: whether the first line names the columns; None: it does if columns are given by name, if it has usual
@@ -145,13 +146,13 @@ def read_table(
         raise ValueError(f"delimiter: expected one character, got {delimiter!r}")
     wanted = {"text": text, "pair": pair, "label": label}
     if format == "jsonl":
-        return _from_json_lines(lines, source, wanted, labelled)
+        return _from_json_lines(lines, source, wanted, labelled, several)
     if delimiter is None:
         delimiter = "\t" if format == "tsv" else guess_delimiter(lines)
     if quotes is None:
         quotes = format == "csv"
     rows = list(_quoted_rows(lines, delimiter, source) if quotes else _plain_rows(lines, delimiter))
-    return _from_rows(rows, source, wanted, labelled, header, delimiter)
+    return _from_rows(rows, source, wanted, labelled, header, delimiter, several)
 
 
 def decode_lines(data, source):
@@ -216,7 +217,7 @@ def _quoted_rows(lines, delimiter, source):
         csv.field_size_limit(longest)
 
 
-def _from_rows(rows, source, wanted, labelled, header, delimiter):
+def _from_rows(rows, source, wanted, labelled, header, delimiter, several):
     width = len(rows[0][1])
     for number, cells in rows:
         if len(cells) != width:
@@ -231,7 +232,7 @@ def _from_rows(rows, source, wanted, labelled, header, delimiter):
         header = _has_header(first, rows, wanted)
     names = first if header else None
     places = {what: _place(what, column, names, width, source) for what, column in wanted.items()}
-    _complete(places, labelled, source, names)
+    _complete(places, labelled, source, names, wanted["pair"] is True)
     if header:
         rows = rows[1:]
         if not rows:
@@ -241,14 +242,15 @@ def _from_rows(rows, source, wanted, labelled, header, delimiter):
     for number, cells in rows:
         for what, place in places.items():
             if place is not None:
-                values[what].append(_filled(cells[place], what, columns[what], source, number))
+                blank = several and what == "label"
+                values[what].append(_filled(cells[place], what, columns[what], source, number, blank))
     return LabelledTexts(
         values["text"], values.get("label"), values.get("pair"), [number for number, _ in rows], source, columns,
         1 if header else None,
     )  # fmt: skip
 
 
-def _from_json_lines(lines, source, wanted, labelled):
+def _from_json_lines(lines, source, wanted, labelled, several):
     records = []
     for number, line in enumerate(lines, 1):
         try:
@@ -260,17 +262,20 @@ def _from_json_lines(lines, source, wanted, labelled):
         records.append(record)
     names = list(records[0])
     places = {what: _place(what, column, names, len(names), source) for what, column in wanted.items()}
-    _complete(places, labelled, source, names)
+    _complete(places, labelled, source, names, wanted["pair"] is True)
     columns = {what: names[place] for what, place in places.items() if place is not None}
     values = {what: [] for what in columns}
     for number, record in enumerate(records, 1):
         for what, name in columns.items():
             value = record.get(name)
+            blank = several and what == "label"
+            if blank and isinstance(value, list) and all(isinstance(label, str) for label in value):
+                value = ",".join(value)
             if what == "label" and isinstance(value, (bool, int, float)):
                 value = json.dumps(value)
             elif not isinstance(value, (str, type(None))):
                 raise ValueError(f"{source}, line {number}, column {name!r}: expected text, got {value!r}")
-            values[what].append(_filled(value or "", what, name, source, number))
+            values[what].append(_filled(value or "", what, name, source, number, blank))
     numbers = list(range(1, len(records) + 1))
     return LabelledTexts(values["text"], values.get("label"), values.get("pair"), numbers, source, columns)
 
@@ -292,10 +297,10 @@ def _has_header(first, rows, wanted):
 
 def _place(what, column, names, width, source):
     """The place, from 0, of the column that was asked for, by name or number; None if none was and none is usual."""
-    if column is None:
-        if what == "pair" or not names:
+    if column is None or column is True:
+        if (what == "pair" and column is None) or not names:
             return None
-        usual = USUAL_TEXT if what == "text" else USUAL_LABEL
+        usual = {"text": USUAL_TEXT, "pair": USUAL_PAIR, "label": USUAL_LABEL}[what]
         lowered = [name.lower() for name in names]
         return next((lowered.index(name) for name in usual if name in lowered), None)
     if names and str(column) in names:
@@ -311,10 +316,10 @@ def _place(what, column, names, width, source):
     return int(column) - 1
 
 
-def _complete(places, labelled, source, names):
+def _complete(places, labelled, source, names, pair):
     if not labelled:
         places["label"] = None
-    for what in ("text", "label") if labelled else ("text",):
+    for what in ("text", *(["pair"] if pair else []), *(["label"] if labelled else [])):
         if places[what] is None:
             there = f"; there are {', '.join(map(repr, names))}" if names else ", and there is no header to go by"
             raise ValueError(f"{source}: say which column holds the {what}{there}")
@@ -323,8 +328,8 @@ def _complete(places, labelled, source, names):
         raise ValueError(f"{source}: the same column was given for two of text, pair and label")
 
 
-def _filled(cell, what, column, source, number):
-    if not cell.strip():
+def _filled(cell, what, column, source, number, blank=False):
+    if not (blank or cell.strip()):
         raise ValueError(f"{source}, line {number}, column {column!r}: a row without {what}")
     return cell.strip() if what == "label" else cell
 

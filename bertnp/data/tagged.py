@@ -168,6 +168,8 @@ class EncodedTokens(EncodedTexts):
     sizes: (texts,) how many words the sentences have
     """
 
+    by_token = True
+
     def __init__(self, input_ids, token_type_ids, words, sizes, labels=None, pad_token_id=0, texts=None):
         super().__init__(input_ids, token_type_ids, None, pad_token_id, texts)
         self.words = words

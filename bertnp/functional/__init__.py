@@ -59,6 +59,10 @@ from bertnp.functional.losses import (
     cross_entropy_backward,
     mean_squared_error,
     mean_squared_error_backward,
+    weighted_binary_cross_entropy,
+    weighted_binary_cross_entropy_backward,
+    weighted_cross_entropy,
+    weighted_cross_entropy_backward,
 )
 from bertnp.functional.normalization import layer_norm, layer_norm_backward
 from bertnp.functional.optimization import adamw, clip_scale
@@ -138,4 +142,8 @@ __all__ = [
     "split_heads_backward",
     "tanh",
     "tanh_backward",
+    "weighted_binary_cross_entropy",
+    "weighted_binary_cross_entropy_backward",
+    "weighted_cross_entropy",
+    "weighted_cross_entropy_backward",
 ]

@@ -97,7 +97,7 @@ def mask_heads(x, head_mask):
 
     x: (T, H)   head_mask ξ: (T, A), D = H / A  ->  y: (T, H)
 
-    Chapter 17, equation 17.1.
+    Chapter 10, equation 10.6.
     """
     return (x.reshape(*head_mask.shape, -1) * head_mask[..., None]).reshape(x.shape)
 
@@ -108,7 +108,7 @@ def mask_heads_backward(dy, x, head_mask):
 
     dy, x: (T, H)   head_mask: (T, A)  ->  dx: (T, H)   dhead_mask: (T, A)
 
-    Chapter 17, equation 17.2.
+    Chapter 10, equation 10.7.
     """
     return mask_heads(dy, head_mask), (dy * x).reshape(*head_mask.shape, -1).sum(axis=-1)
 
@@ -123,6 +123,8 @@ def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None
     mask: truth values (B, Q, K) or (B, 1, K), true where a key may be read; None: all of one's own sequence
     keep, p: which probabilities dropout keeps, (B, A, Q, K), and its rate; keep None: no dropout
     ->  y: (R, H)
+
+    Chapter 11, equation 11.4.
     """
     query, key, value = in_front(query, query_lengths), in_front(key, lengths), in_front(value, lengths)
     parts = (split_heads(x, heads) for x in (query, key, value))  # (B, A, Q or K, D) each
@@ -138,6 +140,8 @@ def packed_attention_backward(
 
     dy: (R, H), the rest as in `packed_attention`   out: arrays to put the gradients in, or None
     ->  dquery: (R, H)   dkey, dvalue: (T, H)
+
+    Chapter 11, equation 11.5.
     """
     rows = (query, query_lengths), (key, lengths), (value, lengths)
     parts = [split_heads(in_front(x, n), heads) for x, n in rows]  # (B, A, Q or K, D) each

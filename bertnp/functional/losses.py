@@ -49,6 +49,41 @@ def cross_entropy_backward(dloss, log_p, labels, ignore_index=-100, label_smooth
     return dlogits * counts * (dloss * (1.0 / N))
 
 
+def weighted_targets(labels, class_weights, ignore_index, label_smoothing, like):
+    """t: (n, C), zeros in rows without a label, and W, as the weighted cross-entropy has them."""
+    labels = to_numpy(labels).reshape(-1, 1)
+    counts = labels != ignore_index
+    hits = counts & (labels == np.arange(len(class_weights)))  # (n, C)
+    smooth = (1.0 - label_smoothing) * hits + label_smoothing / len(class_weights) * counts
+    weights, hits, smooth = (as_array(a, like=like, dtype=like.dtype) for a in (class_weights, hits, smooth))
+    return smooth * weights, (hits * weights).sum() if counts.any() else 1.0
+
+
+@formula
+def weighted_cross_entropy(logits, labels, class_weights, ignore_index=-100, label_smoothing=0.0):
+    """L = (1/W) Σ_i Σ_c -t_i[c] log p_i[c],  t_i[c] = w[c] ((1 - ε) [c = y_i] + ε/C),  W = Σ_i w[y_i]
+
+    The cross-entropy in which an example of class c counts w[c] times; with all w[c] = 1 it is the plain one. The sums
+    run over the rows whose label is not ignore_index; without any the loss is 0. Conventions as in PyTorch.
+
+    logits: (n, C)   labels: (n,) integers   class_weights w: (C,)  ->  loss: ()   log_p: (n, C)
+    """
+    log_p = log_softmax(logits)
+    targets, W = weighted_targets(labels, class_weights, ignore_index, label_smoothing, like=logits)
+    return -(targets * log_p).sum() * (1.0 / W), log_p
+
+
+@formula
+def weighted_cross_entropy_backward(dloss, log_p, labels, class_weights, ignore_index=-100, label_smoothing=0.0):
+    """dlogits_i = dL (p_i Σ_c t_i[c] - t_i) / W
+
+    dloss: () or a number   log_p: (n, C)   labels: (n,)   class_weights: (C,)  ->  dlogits: (n, C)
+    """
+    xp = array_module(log_p)
+    targets, W = weighted_targets(labels, class_weights, ignore_index, label_smoothing, like=log_p)
+    return (xp.exp(log_p) * targets.sum(axis=-1, keepdims=True) - targets) * (dloss * (1.0 / W))
+
+
 @formula
 def binary_cross_entropy(logits, targets):
     """L = mean of -t log σ(x) - (1 - t) log(1 - σ(x)) = mean of max(x, 0) - t x + log(1 + exp(-|x|))
@@ -76,6 +111,33 @@ def binary_cross_entropy_backward(dloss, logits, targets):
     """
     targets = as_array(targets, like=logits, dtype=logits.dtype)
     return (sigmoid(logits) - targets) * (dloss * (1.0 / logits.size))
+
+
+@formula
+def weighted_binary_cross_entropy(logits, targets, positive_weights):
+    """L = mean of -w[c] t log σ(x) - (1 - t) log(1 - σ(x)) = mean of (1 - t) x + (1 + (w[c] - 1) t) log(1 + exp(-x))
+
+    The binary cross-entropy in which the positive examples of class c count w[c] times.
+
+    logits: (B, C)   targets t: (B, C) in [0, 1]   positive_weights w: (C,)  ->  loss: ()
+    """
+    xp = array_module(logits)
+    targets, weights = (as_array(a, like=logits, dtype=logits.dtype) for a in (targets, positive_weights))
+    positive = logits * (logits.real > 0)
+    magnitude = positive * 2.0 - logits  # |x|, written so that complex steps pass through
+    softplus = xp.log1p(xp.exp(-magnitude)) + (positive - logits)  # log(1 + exp(-x)), which overflows for no x
+    return ((1.0 - targets) * logits + (1.0 + (weights - 1.0) * targets) * softplus).mean()
+
+
+@formula
+def weighted_binary_cross_entropy_backward(dloss, logits, targets, positive_weights):
+    """dlogits = dL ((1 - t) σ(x) - w[c] t (1 - σ(x))) / n,  n the number of all elements
+
+    logits, targets: (B, C)   positive_weights w: (C,)  ->  dlogits: (B, C)
+    """
+    targets, weights = (as_array(a, like=logits, dtype=logits.dtype) for a in (targets, positive_weights))
+    p = sigmoid(logits)
+    return ((1.0 - targets) * p - weights * targets * (1.0 - p)) * (dloss * (1.0 / logits.size))
 
 
 @formula

@@ -16,6 +16,8 @@ def adamw(parameter, gradient, mean, variance, step, lr, betas, eps, weight_deca
 
     parameter θ, gradient, mean m, variance v: same shape   out: arrays to put the results in, or None; they may be
     the inputs themselves  ->  θ, m, v after the step
+
+    Chapter 13, equations 13.1, 13.2 and 13.3.
     """
     xp = array_module(parameter)
     beta1, beta2 = betas
@@ -40,6 +42,8 @@ def clip_scale(gradient, max_norm, eps=1e-6):
     PyTorch's ε is 1e-6; Google's BERT has ε = 0.
 
     gradient: (n,), all gradients of the model in one array  ->  scale s: ()   norm ‖g‖: ()
+
+    Chapter 13, equation 13.4.
     """
     xp = array_module(gradient)
     norm = xp.sqrt(gradient @ gradient)

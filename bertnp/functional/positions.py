@@ -14,6 +14,8 @@ def sinusoids(length, size):
     P[t + k] is P[t] turned by angles that depend on k alone.
 
     ->  P: (length, H) float64 on the host,  H = size
+
+    Chapter 04, equation 4.6.
     """
     angles = np.arange(length)[:, None] * np.exp(np.arange(0, size, 2) * (-math.log(10000.0) / size))  # (length, H/2)
     table = np.empty((length, size))
@@ -30,6 +32,7 @@ def positional_encoding(x, positions):
 
     x: (..., H)   positions: (...) integers of at least 0  ->  y: (..., H)
 
+    Chapter 04, equation 4.7.
     Chapter 18, equation 18.1.
     """
     H = x.shape[-1]
@@ -44,6 +47,7 @@ def positional_encoding_backward(dy):
 
     dy: (..., H)  ->  dx: (..., H)
 
+    Chapter 04, equation 4.8.
     Chapter 18, equation 18.2.
     """
     return math.sqrt(dy.shape[-1]) * dy

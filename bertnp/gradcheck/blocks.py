@@ -41,12 +41,17 @@ def pooler(h, weight, bias):
     """y = tanh(h₀ Wᵀ + b), h₀ the vector of each sequence's first token
 
     h: (B, S, H)   weight: (H, H)   bias: (H,)  ->  y: (B, H)
+
+    Chapter 12, equation 12.5.
     """
     return F.tanh(F.linear(h[:, 0], weight, bias))
 
 
 def pooler_backward(dy, y, h, weight):
-    """du = dy (1 - y²);  dh₀ = du W, and 0 for all other tokens;  dW = duᵀ h₀,  db = Σ du"""
+    """du = dy (1 - y²);  dh₀ = du W, and 0 for all other tokens;  dW = duᵀ h₀,  db = Σ du
+
+    Chapter 12, equation 12.6.
+    """
     dfirst, dweight, dbias = F.linear_backward(F.tanh_backward(dy, y), h[:, 0], weight)
     dh = array_module(h).zeros_like(h)
     dh[:, 0] = dfirst
@@ -72,12 +77,17 @@ def tied_table(ids, table):
     """y_t = E E[id_t]: the table that looked the words up scores them too
 
     ids: (T,) integers   table E: (V, H)  ->  y: (T, V)
+
+    Chapter 12, equation 12.3.
     """
     return F.embedding(ids, table) @ table.T
 
 
 def tied_table_backward(dy, ids, table):
-    """dE = dyᵀ E[ids] + scatter(dy E): both uses of the table bring a gradient, and they add up"""
+    """dE = dyᵀ E[ids] + scatter(dy E): both uses of the table bring a gradient, and they add up
+
+    Chapter 12, equation 12.4.
+    """
     dtable = dy.T @ F.embedding(ids, table)
     add_at(dtable, as_array(ids, like=dy), dy @ table)
     return dtable

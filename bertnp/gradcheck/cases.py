@@ -26,7 +26,9 @@ OUTPUTS = {
     "residual_norm": ("y", "x_hat", "inv_std"),
     "gelu_feed_forward": ("y", "u"),
     "cross_entropy": ("loss", "log_p"),
+    "weighted_cross_entropy": ("loss", "log_p"),
     "binary_cross_entropy": ("loss",),
+    "weighted_binary_cross_entropy": ("loss",),
     "mean_squared_error": ("loss",),
     "feed_forward": ("y", "u"),
     "adamw": ("parameter", "mean", "variance"),
@@ -347,6 +349,21 @@ def _binary_cross_entropy(name, rng):
     yield Case(name, "large logits", {"logits": far, "targets": hard}, ("logits",), {"logits": "B C"}, h=SHORT)
 
 
+def _weighted_cross_entropy(name, rng):
+    for case in list(_cross_entropy(name, rng))[:3]:
+        weights = rng.uniform(0.3, 3.0, size=case.arguments["logits"].shape[1])
+        arguments = {**case.arguments, "class_weights": weights}
+        yield Case(name, case.label, arguments, ("logits",), {"logits": "n C", "class_weights": "C"}, must=case.must)
+
+
+def _weighted_binary_cross_entropy(name, rng):
+    shapes = {"logits": "B C", "positive_weights": "C"}
+    for case in _binary_cross_entropy(name, rng):
+        weights = rng.uniform(0.3, 3.0, size=case.arguments["logits"].shape[1])
+        arguments = {**case.arguments, "positive_weights": weights}
+        yield Case(name, case.label, arguments, ("logits",), shapes, h=case.h)
+
+
 def _mean_squared_error(name, rng):
     arguments = {"predictions": rng.normal(size=(B, S)), "targets": rng.normal(size=(B, S))}
     yield Case(name, "batch", arguments, ("predictions",), {"predictions": "B C"})
@@ -416,7 +433,9 @@ CASES = {
     "gather_rows": _gather_rows,
     "scatter_rows": _scatter_rows,
     "cross_entropy": _cross_entropy,
+    "weighted_cross_entropy": _weighted_cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
+    "weighted_binary_cross_entropy": _weighted_binary_cross_entropy,
     "mean_squared_error": _mean_squared_error,
     "residual": _residual,
     "feed_forward": _feed_forward,

@@ -714,6 +714,53 @@ backwards(
 )  # fmt: skip
 
 backwards(
+    "weighted_cross_entropy",
+    ("weights forgotten", lambda dloss, log_p, labels, class_weights, **c: F.cross_entropy_backward(
+        dloss, log_p, labels, **c),
+     "The class weights are not in it: a row of class c counts w[c] times."),
+    ("divided by the rows", lambda dloss, log_p, labels, class_weights, ignore_index: (
+        F.weighted_cross_entropy_backward(dloss, log_p, labels, class_weights, ignore_index)
+        * (class_weights[labels[labels != ignore_index]].sum() / number_of(labels, ignore_index))),
+     "It is divided by the number of labelled rows; the mean is a weighted one: divide by the sum of their weights."),
+    ("not divided", lambda dloss, log_p, labels, class_weights, ignore_index: (
+        F.weighted_cross_entropy_backward(dloss, log_p, labels, class_weights, ignore_index)
+        * class_weights[labels[labels != ignore_index]].sum()),
+     "That is the gradient of a sum; the loss is a weighted mean: divide by the sum of the rows' weights."),
+    ("weights on the columns", lambda dloss, log_p, labels, class_weights, ignore_index: (
+        (np.exp(log_p) - hits(log_p, labels)) * class_weights * counted(labels, ignore_index)
+        * dloss / class_weights[labels[labels != ignore_index]].sum()),
+     "Each column is multiplied by its own class's weight. A row has one weight, that of its label."),
+    ("dloss ignored", lambda dloss, log_p, **c: F.weighted_cross_entropy_backward(1.0, log_p, **c),
+     "dloss is not in it. A loss that is weighted, or one of two, sends back something other than 1."),
+    ("sign turned round", lambda dloss, log_p, **c: -F.weighted_cross_entropy_backward(dloss, log_p, **c),
+     "The sign is turned round: p - onehot, so that descending raises the right class."),
+    ("smoothing forgotten", lambda dloss, log_p, labels, class_weights, ignore_index: (
+        F.weighted_cross_entropy_backward(dloss, log_p, labels, class_weights, ignore_index)),
+     "The label smoothing is in the loss but not in its gradient: every class c gets a target of w[c] e/C."),
+)  # fmt: skip
+
+backwards(
+    "weighted_binary_cross_entropy",
+    ("weights forgotten", lambda dloss, logits, targets, positive_weights: F.binary_cross_entropy_backward(
+        dloss, logits, targets),
+     "The weights of the positive examples are not in it."),
+    ("weights on both sides", lambda dloss, logits, targets, positive_weights: positive_weights
+     * F.binary_cross_entropy_backward(dloss, logits, targets),
+     "The weights multiply the negative examples, too; only the part with t has a w."),
+    ("weights on the wrong side", lambda dloss, logits, targets, positive_weights: dloss / logits.size * (
+        positive_weights * (1 - targets) * sigma(logits) - targets * (1 - sigma(logits))),
+     "The weights multiply the negative examples in place of the positive ones."),
+    ("sum for mean", lambda dloss, logits, targets, positive_weights: logits.size
+     * F.weighted_binary_cross_entropy_backward(dloss, logits, targets, positive_weights),
+     "That is the gradient of a sum; the loss is a mean over all elements: divide by their number."),
+    ("dloss ignored", lambda dloss, logits, targets, positive_weights: F.weighted_binary_cross_entropy_backward(
+        1.0, logits, targets, positive_weights),
+     "dloss is not in it. A loss may be weighted; multiply by what comes back."),
+    ("sign turned round", lambda dloss, **c: -F.weighted_binary_cross_entropy_backward(dloss, **c),
+     "The sign is turned round: (1 - t) s - w t (1 - s)."),
+)  # fmt: skip
+
+backwards(
     "mean_squared_error",
     ("2 forgotten", lambda dloss, predictions, targets: dloss * (predictions - targets) / predictions.size,
      "The 2 of the square is missing: d(x - t)² = 2 (x - t)."),

@@ -156,6 +156,8 @@ class BertLayer(Module):
     """h = LayerNorm(x + drop(attention(x))),   y = LayerNorm(h + drop(f(h W₁ᵀ + b₁) W₂ᵀ + b₂))
 
     x: (T, H)  ->  y: (T, H)   the attention probabilities, where asked for
+
+    Chapter 11, equations 11.1 and 11.2.
     """
 
     def __init__(self, config):
@@ -198,7 +200,9 @@ class BertLayer(Module):
 
 
 class BertEncoder(Module):
-    """L layers, one after the other."""
+    """L layers, one after the other. Chapter 11, equation 11.3."""
+
+    frozen = 0  # how many of the first layers learn nothing: backward stops above them
 
     def __init__(self, config):
         self.layer = [BertLayer(config) for _ in range(config.num_hidden_layers)]
@@ -230,7 +234,7 @@ class BertEncoder(Module):
         return whole
 
     def backward(self, dx):
-        for layer in reversed(self.layer):
+        for layer in reversed(self.layer[self.frozen :]):
             dx = layer.backward(dx)
         return dx
 
@@ -239,6 +243,8 @@ class BertPooler(Module):
     """pooled = tanh(h₀ Wᵀ + b), h₀ the vector of each sequence's first token, [CLS]
 
     h: (T, H)  ->  pooled: (B, H)
+
+    Chapter 12, equation 12.5.
     """
 
     def __init__(self, config):
@@ -267,6 +273,14 @@ class BertTrunk(Module):
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
 
+    frozen = False
+
+    def freeze(self, layers=0):
+        """Let the embeddings and the first `layers` layers learn nothing: no backward runs there. None: all learn."""
+        if layers is not None and not 0 <= layers <= len(self.encoder.layer):
+            raise ValueError(f"layers: expected 0 to {len(self.encoder.layer)} layers to freeze, got {layers!r}")
+        self.frozen, self.encoder.frozen = layers is not None, layers or 0
+
     def encode_rows(self, batch, output_hidden_states, output_attentions, read=None):
         """The last layer's rows h (T, H), the pooled vectors (B, H) or None, and the extra results asked for.
 
@@ -287,13 +301,17 @@ class BertTrunk(Module):
         return h, pooled, extras
 
     def encode_rows_backward(self, packing, dh=None, dpooled=None):
-        """From the gradients of h (T, H) and of pooled (B, H) to that of the input embeddings, (B, S, H)."""
+        """From the gradients of h (T, H) and of pooled (B, H) to that of the input embeddings, (B, S, H).
+
+        Where the embeddings are frozen, theirs is not computed: None.
+        """
         if dpooled is not None:
             dpooling = self.pooler.backward(dpooled)
             dh = dpooling if dh is None else dh + dpooling
         if packing.asked is not None:
             dh = F.gather_rows(dh, packing.asked.rows)
-        return packing.pad(self.embeddings.backward(self.encoder.backward(dh)))
+        dx = self.encoder.backward(dh)
+        return None if self.frozen else packing.pad(self.embeddings.backward(dx))
 
 
 class Batch:

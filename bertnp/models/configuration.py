@@ -42,6 +42,20 @@ class PreTrainedConfig:
         """Raise TypeError or ValueError, one line naming the key, if some value makes no model."""
         raise NotImplementedError
 
+    def check_model_type(self, other):
+        """Take the model type out of the other keys. ValueError where it is not this one."""
+        model_type = other.pop("model_type", self.model_type)
+        if model_type != self.model_type:
+            raise ValueError(f"model_type is {model_type!r}, but this is a configuration for {self.model_type!r}")
+
+    def keep(self, other):
+        """Keep keys that bertnp doesn't use as attributes. ValueError where one has the name of a method."""
+        for key, value in other.items():
+            if hasattr(type(self), key):
+                name = type(self).__name__
+                raise ValueError(f"{key!r} is a method of {name} and can't be a key of a configuration")
+            setattr(self, key, value)
+
     # what `validate` is made of; NumPy numbers become Python's own, which JSON can hold
 
     def check_sizes(self):
@@ -232,9 +246,7 @@ class BertConfig(PreTrainedConfig):
         output_attentions=False,
         **other,
     ):
-        model_type = other.pop("model_type", self.model_type)
-        if model_type != self.model_type:
-            raise ValueError(f"model_type is {model_type!r}, but this is a configuration for 'bert'")
+        self.check_model_type(other)
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -258,10 +270,7 @@ class BertConfig(PreTrainedConfig):
         self.output_hidden_states = output_hidden_states
         self.output_attentions = output_attentions
         self.id2label, self.label2id = _label_names(num_labels, id2label, label2id)
-        for key, value in other.items():
-            if hasattr(type(self), key):
-                raise ValueError(f"{key!r} is a method of BertConfig and can't be a key of a configuration")
-            setattr(self, key, value)
+        self.keep(other)
         self.validate()
 
     @classmethod

@@ -40,7 +40,7 @@ def class_labels(name, labels, shape, classes):
 
 
 class BertPredictionHeadTransform(Module):
-    """y = LayerNorm(f(h Wᵀ + b)), f the configuration's hidden_act"""
+    """y = LayerNorm(f(h Wᵀ + b)), f the configuration's hidden_act. Chapter 12, equation 12.1."""
 
     def __init__(self, config):
         self.dense = Linear(config.hidden_size, config.hidden_size)
@@ -58,6 +58,8 @@ class BertLMPredictionHead(Module):
     """logits = transform(h) Eᵀ + b: a score for every word; E is the table of word embeddings, used a second time
 
     h: (N, H)  ->  logits: (N, V)
+
+    Chapter 12, equation 12.2.
     """
 
     def __init__(self, config, word_embeddings):
@@ -152,6 +154,8 @@ class BertForPreTraining(MaskedWords):
 
     out.loss: their sum, if both labels are given
     out.prediction_logits: (B, S, V)   out.seq_relationship_logits: (B, 2)
+
+    Chapter 12, equation 12.7.
     """
 
     def build(self, config):
@@ -262,6 +266,27 @@ class BertForMaskedLM(MaskedWords):
 class Classifier(BertPreTrainedModel):
     """What the heads with one linear map to C scores share: the loss, and where its gradient starts."""
 
+    label_smoothing, class_weights = 0.0, None
+
+    def set_loss(self, label_smoothing=0.0, class_weights=None):
+        """Learn with smoothed labels, or with classes that count more than others; returns the model.
+
+        class_weights: (C,) numbers; see `nn.CrossEntropyLoss` and, for several at once, `BinaryCrossEntropyLoss`
+        """
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing: expected a number from 0 to below 1, got {label_smoothing!r}")
+        if class_weights is not None:
+            class_weights = np.asarray(class_weights, np.float64)
+            if class_weights.shape != (self.config.num_labels,) or not (class_weights >= 0).all():
+                raise ValueError(f"class_weights: expected {self.config.num_labels} numbers of at least 0, got "
+                                 f"{class_weights.tolist()}")  # fmt: skip
+        self.label_smoothing, self.class_weights = label_smoothing, class_weights
+        self.criterion = self.new_criterion()
+        return self
+
+    def new_criterion(self):
+        return CrossEntropyLoss(IGNORED, self.label_smoothing, self.class_weights)
+
     def dlogits(self, scale, dlogits, has_loss):
         """The gradient of the logits: the one given, scaled, or the loss's."""
         if dlogits is not None:
@@ -358,8 +383,17 @@ class BertForSequenceClassification(Classifier):
             labels = as_array(labels.reshape(B, C), like=logits, dtype=logits.dtype)
         self.config.problem_type = kind
         if type(self.criterion) is not CRITERIA[kind]:
-            self.criterion = CRITERIA[kind]()
+            self.criterion = self.new_criterion()
         return self.criterion(logits, labels)
+
+    def new_criterion(self):
+        kind = self.config.problem_type
+        if kind == "single_label_classification":
+            return super().new_criterion()
+        if self.label_smoothing or (kind == "regression" and self.class_weights is not None):
+            what = "label smoothing" if self.label_smoothing else "class weights"
+            raise ValueError(f"set_loss: {kind} has no {what}")
+        return None if kind is None else CRITERIA[kind](*([] if kind == "regression" else [self.class_weights]))
 
     def backward(self, scale=1.0, dlogits=None):
         """Add to every gradient, from the loss times scale or from dlogits (B, C); returns the embeddings'."""
@@ -495,8 +529,13 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         config.num_labels = 2  # a score for the start and one for the end, whatever the folder was labelled for
         self.bert = BertTrunk(config, add_pooling_layer=False)
         self.qa_outputs = Linear(config.hidden_size, 2)
-        self.start_criterion = CrossEntropyLoss()
-        self.end_criterion = CrossEntropyLoss()
+        self.set_loss()
+
+    def set_loss(self, label_smoothing=0.0):
+        """Learn with smoothed labels; returns the model."""
+        self.start_criterion = CrossEntropyLoss(IGNORED, label_smoothing)
+        self.end_criterion = CrossEntropyLoss(IGNORED, label_smoothing)
+        return self
 
     def forward(
         self,

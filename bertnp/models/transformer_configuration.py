@@ -49,9 +49,7 @@ class TransformerConfig(PreTrainedConfig):
         architectures=None,
         **other,
     ):
-        model_type = other.pop("model_type", self.model_type)
-        if model_type != self.model_type:
-            raise ValueError(f"model_type is {model_type!r}, but this is a configuration for {self.model_type!r}")
+        self.check_model_type(other)
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -70,10 +68,7 @@ class TransformerConfig(PreTrainedConfig):
         self.bos_token_id = bos_token_id
         self.eos_token_id = eos_token_id
         self.architectures = architectures
-        for key, value in other.items():
-            if hasattr(type(self), key):
-                raise ValueError(f"{key!r} is a method of TransformerConfig and can't be a key of a configuration")
-            setattr(self, key, value)
+        self.keep(other)
         self.validate()
 
     def validate(self):

@@ -17,9 +17,13 @@ class AdamW:
     model: its gradients are the ones used, so call model.backward() first
     lr: the learning rate; a schedule sets `optimizer.lr` before each step
     betas, eps, weight_decay: β₁ and β₂, ε, λ
+    lr_factors: {name of a parameter: what the learning rate is multiplied by}, 1 for the others; those with 0 are
+      frozen: neither they nor their moments change, and `drop_frozen_gradients` takes them out of clipping
     """
 
-    def __init__(self, model, lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, bias_correction=True):
+    def __init__(
+        self, model, lr=5e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, bias_correction=True, lr_factors=None
+    ):  # fmt: skip
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if not value >= 0:
                 raise ValueError(f"{name}: expected a number of at least 0, got {value!r}")
@@ -32,6 +36,7 @@ class AdamW:
         self.eps = eps
         self.weight_decay = weight_decay
         self.bias_correction = bias_correction
+        self.stretches = stretches(self.buffer, weight_decay, lr_factors or {})
         self.steps = 0
         self.mean = self.variance = None  # first and second moments, allocated at the first step
 
@@ -43,13 +48,12 @@ class AdamW:
         self.allocate()
         self.steps += 1
         together = BLOCK if buffer.backend.name == "numpy" else max(buffer.data.size, 1)  # a device has one to launch
-        boundaries = ((0, buffer.decayed, self.weight_decay), (buffer.decayed, buffer.data.size, 0.0))
-        for first, last, weight_decay in boundaries:
-            for start in range(first, last, together):
+        for first, last, weight_decay, factor in self.stretches:
+            for start in range(first, last if factor else first, together):
                 block = slice(start, min(start + together, last))
                 parameter, mean, variance = buffer.data[block], self.mean[block], self.variance[block]
                 F.adamw(
-                    parameter, gradients[block], mean, variance, self.steps, self.lr, self.betas, self.eps,
+                    parameter, gradients[block], mean, variance, self.steps, self.lr * factor, self.betas, self.eps,
                     weight_decay, self.bias_correction, scale, out=(parameter, mean, variance),
                 )  # fmt: skip
         buffer.version += 1
@@ -57,6 +61,12 @@ class AdamW:
     def zero_grad(self):
         """Set every gradient to zero."""
         self.fitting_buffer().zero_grad()
+
+    def drop_frozen_gradients(self):
+        """Set the gradients of frozen parameters to zero, so that they don't count when gradients are clipped."""
+        for first, last, _, factor in self.stretches:
+            if not factor:
+                self.buffer.grad[first:last] = 0
 
     def fitting_buffer(self):
         """The model's parameter buffer. Raises RuntimeError if it is not the one this optimiser was made for."""
@@ -91,8 +101,23 @@ class AdamW:
 class Adam(AdamW):
     """Adam without weight decay (Kingma & Ba 2015)."""
 
-    def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
-        super().__init__(model, lr, betas, eps, weight_decay=0.0)
+    def __init__(self, model, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, lr_factors=None):
+        super().__init__(model, lr, betas, eps, weight_decay=0.0, lr_factors=lr_factors)
+
+
+def stretches(buffer, weight_decay, lr_factors):
+    """The flat buffer as [(first, last, weight decay, factor of the learning rate), ...], as few as can be."""
+    unknown = lr_factors.keys() - {parameter.name for parameter in buffer.parameters}
+    if unknown:
+        raise ValueError(f"lr_factors: the model has no parameter {min(unknown)!r}")
+    found = []
+    for parameter in buffer.parameters:
+        first, last = parameter.start, parameter.start + parameter.size
+        kind = weight_decay if first < buffer.decayed else 0.0, lr_factors.get(parameter.name, 1.0)
+        if found and found[-1][2:] == kind:
+            first = found.pop()[0]
+        found.append((first, last, *kind))
+    return found
 
 
 def clip_grad_norm(model, max_norm, eps=1e-6):

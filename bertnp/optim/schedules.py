@@ -15,7 +15,7 @@ def constant(step, warmup=0):
 
 
 def linear(step, total, warmup=0):
-    """(total - step) / (total - warmup) after a linear warm-up, down to 0 at the end."""
+    """(total - step) / (total - warmup) after a linear warm-up, down to 0 at the end. Chapter 13, equation 13.5."""
     ramp = warmed_up(step, warmup)
     return max(0.0, (total - step) / max(1, total - warmup)) if ramp is None else ramp
 

@@ -23,18 +23,20 @@ class TextClassifier:
 
     model: BertForSequenceClassification   tokenizer: BertTokenizer   batch_size: texts put through the model together
     max_length: longer texts are cut to so many tokens; None: what model and tokenizer allow
+    stride: instead of being cut, long texts get windows that share so many tokens, and the mean of their logits
     """
 
-    def __init__(self, model, tokenizer, max_length=None, batch_size=32):
+    def __init__(self, model, tokenizer, max_length=None, batch_size=32, stride=None):
         check_batch_size(batch_size)
         self.model = model
         self.tokenizer = tokenizer
         check_vocabulary(model.config, tokenizer)
         self.max_length = longest_input(model.config, tokenizer, max_length)
         self.batch_size = batch_size
+        self.stride = stride
 
     @classmethod
-    def from_pretrained(cls, folder_or_name, *, max_length=None, batch_size=32, **options):
+    def from_pretrained(cls, folder_or_name, *, max_length=None, batch_size=32, stride=None, **options):
         """A classifier from the folder of a fine-tuned model, or a published one's name.
 
         options: see `BertForSequenceClassification.from_pretrained`
@@ -47,7 +49,7 @@ class TextClassifier:
             raise ValueError(
                 f"{folder_or_name} holds no trained classifier (there is no classifier.weight in it): fine-tune first"
             )
-        return cls(model, tokenizer, max_length, batch_size)
+        return cls(model, tokenizer, max_length, batch_size, stride)
 
     @property
     def labels(self):
@@ -69,7 +71,7 @@ class TextClassifier:
         """
         if isinstance(texts, str):
             return self([texts], None if pairs is None else [pairs])[0]
-        scores = self.scores(encode_texts(self.tokenizer, texts, pairs, max_length=self.max_length))
+        scores = self.scores(encode_texts(self.tokenizer, texts, pairs, None, self.max_length, self.stride))
         labels = self.labels
         results = []
         for row in scores:
@@ -80,16 +82,14 @@ class TextClassifier:
 
     def scores(self, examples):
         """The scores of texts already encoded, (n, C), in their order, on the host."""
-        scores = np.zeros((len(examples), self.model.config.num_labels), self.model.host_dtype)
+        logits = np.zeros((len(examples), self.model.config.num_labels), self.model.host_dtype)
         with inference():
             for rows in batches_by_length(examples.lengths, self.batch_size):
-                logits = self.model(**examples.batch(rows)).logits
-                if self.kind == "single_label_classification":
-                    logits = F.softmax(logits)
-                elif self.kind == "multi_label_classification":
-                    logits = F.sigmoid(logits)
-                scores[rows] = to_numpy(logits)
-        return scores
+                logits[rows] = to_numpy(self.model(**examples.batch(rows)).logits)
+        logits = examples.merge(logits)
+        if self.kind == "regression":
+            return logits
+        return F.softmax(logits) if self.kind == "single_label_classification" else F.sigmoid(logits)
 
 
 def is_trained_classifier(model):

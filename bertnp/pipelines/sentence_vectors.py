@@ -164,7 +164,7 @@ class SentenceEncoder:
         """The vectors of texts already turned into ids, (n, size), in their order, on the host."""
         from tqdm import tqdm
 
-        vectors = np.zeros((len(examples), self.size), self.model.dtype)
+        vectors = np.zeros((len(examples), self.size), self.model.host_dtype)
         bar = tqdm(total=len(examples), unit=" texts", desc="embedding", delay=2, leave=False,
                    disable=None if progress else True)  # fmt: skip
 

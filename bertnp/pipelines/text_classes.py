@@ -26,7 +26,7 @@ class SequenceClassificationPipeline(Pipeline):
     def logits(self, examples):
         """(n, C), on the host"""
         rows = self.outputs(examples, lambda out: out.logits)
-        return np.stack(rows) if rows else np.zeros((0, self.model.config.num_labels), self.model.dtype)
+        return np.stack(rows) if rows else np.zeros((0, self.model.config.num_labels), self.model.host_dtype)
 
 
 class TextClassificationPipeline(SequenceClassificationPipeline):

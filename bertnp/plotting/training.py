@@ -7,8 +7,10 @@ from bertnp.plotting.style import PAGE_WIDTH, SERIES, SHADES, picture
 NAMES = {
     "accuracy": "accuracy", "f1": "F1", "f1_macro": "F1 (macro)", "matthews": "Matthews' correlation",
     "token_accuracy": "right tokens", "exact_match": "exact match",
+    "f1_micro": "F1 (micro)", "precision": "precision", "recall": "recall", "exact": "exact match",
     "pearson": "Pearson's correlation", "spearman": "Spearman's correlation", "rmse": "root mean squared error",
 }  # fmt: skip
+SETTINGS = {"lr": "learning rate", "augment copies": "changed copies of each text"}
 MOST_NUMBERS = 20  # classes up to which the cells of a confusion matrix are written out
 
 
@@ -129,6 +131,42 @@ def predicted_against_true(labels, predicted, path):
                   label=f"{len(labels):,} held-out texts")  # fmt: skip
         axes.set(xlabel="true value", ylabel="predicted value", xlim=ends, ylim=ends, aspect="equal")
         axes.legend(fontsize=8)
+
+
+def sweep(setting, measure, lines, path):
+    """Draw what came of trainings with different settings: the score against one of them, a line for each of the rest.
+
+    setting, measure: what they are called
+    lines: {name: [(value of the setting, score, its standard deviation or None), ...]}; the name is "" of a single line
+    path: of the PNG
+    """
+    numeric = all(isinstance(x, (int, float)) or _is_number(x) for points in lines.values() for x, _, _ in points)
+    with picture(path, PAGE_WIDTH / 1.4, 3.2) as figure:
+        axes = figure.subplots()
+        for number, (name, points) in enumerate(lines.items()):
+            points = [(float(x) if numeric else x, y, spread) for x, y, spread in points if y is not None]
+            x, y = [point[0] for point in points], [point[1] for point in points]
+            spread = [point[2] or 0.0 for point in points] if any(point[2] for point in points) else None
+            style = SERIES[number % len(SERIES)]
+            axes.errorbar(x, y, yerr=spread, capsize=3, label=name or None, **style)
+        if numeric:
+            ticks = sorted({float(point[0]) for points in lines.values() for point in points})
+            if ticks[0] > 0 and ticks[-1] > 8 * ticks[0]:
+                axes.set_xscale("log")
+            axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+            axes.minorticks_off()
+        axes.set(xlabel=SETTINGS.get(setting, setting), ylabel=f"{NAMES.get(measure, measure)}, held out")
+        if any(point[2] for points in lines.values() for point in points):
+            axes.set_title("mean and standard deviation over seeds")
+        if any(lines):
+            axes.legend(fontsize=8)
+
+
+def _is_number(text):
+    try:
+        return np.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _few(numbers, most=10):

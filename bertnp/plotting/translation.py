@@ -14,29 +14,33 @@ def cross_attention(source, target, attentions, path, each_head=False):
     """
     labels, key, fonts = drawable([*source, *target])
     S, U = len(source), len(target)
-    rows = [list(layer) if each_head else [np.mean(layer, axis=0)] for layer in map(np.asarray, attentions)]
-    if not each_head and 2 * S <= 60:  # side by side
-        rows = [[row[0] for row in rows]]
-    columns = len(rows[0])
+    drawn = {}  # title -> (U, S)
+    for number, layer in enumerate(map(np.asarray, attentions), 1):
+        if each_head:
+            drawn |= {f"layer {number}, head {head}": shares for head, shares in enumerate(layer, 1)}
+        else:
+            drawn[f"layer {number}"] = layer.mean(axis=0)
+    columns = max(1, min(len(attentions[0]) if each_head else len(drawn), 60 // S))
+    rows = -(-len(drawn) // columns)
     small = max(4.0, min(9.0, 0.85 * 72 * (PAGE_WIDTH - 1.6) / (columns * S)))
-    side = (PAGE_WIDTH - 1.6) / columns * U / S
-    with picture(path, PAGE_WIDTH, len(rows) * (max(side, 0.018 * small * U) + 0.45) + 0.9) as figure:
-        panels = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
-        for row, (axes_of_row, layer) in enumerate(zip(panels, rows, strict=True)):
-            for column, (axes, shares) in enumerate(zip(axes_of_row, layer, strict=True)):
-                image = axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
-                axes.grid(False)
-                axes.set_title(f"layer {row + 1}, head {column + 1}" if each_head else f"layer {max(row, column) + 1}")
-                upright = 0 if max(map(len, labels[:S])) <= 2 else 90
-                axes.set_xticks(range(S), labels[:S], rotation=upright, fontsize=small, fontfamily=fonts)
-                axes.set_yticks(range(U), labels[S:], fontsize=small, fontfamily=fonts)
+    side = min((PAGE_WIDTH - 1.6) / columns / S, 0.35) * U  # square cells, but no large ones
+    with picture(path, PAGE_WIDTH, rows * (max(side, 0.018 * small * U) + 0.45) + 0.9) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axes in panels.flat[len(drawn) :]:
+            axes.set_axis_off()
+        for axes, (title, shares) in zip(panels.flat, drawn.items(), strict=False):
+            image = axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
+            axes.grid(False)
+            axes.set_title(title)
+            axes.set_xticks(range(S), labels[:S], rotation=90, fontsize=small, fontfamily=fonts)
+            axes.set_yticks(range(U), labels[S:], fontsize=small, fontfamily=fonts)
         figure.supxlabel("source: is looked at", fontsize=9)
         figure.supylabel("translation: looks", fontsize=9)
         figure.colorbar(image, ax=panels, label="share of attention", shrink=0.8)
     return key
 
 
-def sinusoids(table, path, columns=(0, 1, 8, 9, 24, 25)):
+def sinusoids(table, path, columns=(8, 16, 24)):
     """Draw the sines and cosines that tell positions: all as a map, some as curves, and which positions are alike.
 
     table: (length, H), `bertnp.functional.sinusoids`   path: of the PNG   columns: those drawn as curves
@@ -52,7 +56,7 @@ def sinusoids(table, path, columns=(0, 1, 8, 9, 24, 25)):
             shade = 0.7 * column / max(columns)
             panels[0, 1].plot(table[:, column], linestyle=style, color=str(shade), label=f"component {column}")
         panels[0, 1].set(title="some components", xlabel="position", ylabel="value", ylim=(-1.1, 1.9))
-        panels[0, 1].legend(fontsize=7, ncols=2, loc="upper center")
+        panels[0, 1].legend(fontsize=7, loc="upper center")
         products = table @ table.T / (H / 2)
         image = panels[1, 0].imshow(products, cmap=SHADES, vmin=0, vmax=1)
         panels[1, 0].set(title="how alike two positions are", xlabel="position", ylabel="position")

@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import re
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from bertnp.backend import to_numpy
 from bertnp.backend.files import remove_leftovers, write_text
-from bertnp.data import batches, epoch_order, labelled_items
+from bertnp.data import batches, epoch_order, grouped_order, labelled_items
 from bertnp.models.configuration import CONFIG_FILE
 from bertnp.models.heads import MaskedWords
 from bertnp.optim import SCHEDULES, Adam, AdamW, clip_grad_norm
@@ -58,9 +59,13 @@ class Trainer:
       with ε = 1e-6), or an optimiser already made for this model
     schedule, warmup: a name in `bertnp.optim.SCHEDULES`, or a function of the step (0, 1, ...) that gives the factor
       of lr; warmup is a number of steps, or, below 1, a share of all steps, rounded up
+    layer_decay: each layer's learning rate is this times that of the layer above it; head and pooler have lr itself
+    freeze: the embeddings and so many layers learn nothing (0: the embeddings alone); None: all learn
+    group_by_length: put examples of like length into one batch: less padding, but batches are less mixed
     clip: longest allowed gradient, all parameters together; None: no clipping
     seed: of the order of the examples and of dropout
-    metrics: function of (logits, labels) that gives {name: number, or None if undefined}; None: what suits the labels
+    metrics: function of (logits, labels) that gives {name: number, or None if undefined}, with `names`, if it has them,
+      of which the first says what is best; None: what suits the labels
     evaluator: function of (model, evaluation set, batch size) that gives {"loss": number, ...} in place of metrics, for
       what is no matter of logits alone
     best_by: which of these, or "loss", says what is best; None: accuracy or Pearson's correlation, and the loss with
@@ -95,6 +100,9 @@ class Trainer:
         weight_decay=0.01,
         schedule="linear",
         warmup=0.1,
+        layer_decay=1.0,
+        freeze=None,
+        group_by_length=False,
         clip=1.0,
         seed=0,
         metrics=None,
@@ -154,7 +162,10 @@ class Trainer:
         self.checkpoint_every = self.evaluate_every if checkpoint_every is None else checkpoint_every
         self.warmup = warmup_steps(warmup, self.total_steps)
         self.schedule = make_schedule(schedule, self.total_steps, self.warmup, model.config.hidden_size)
-        self.optimizer = make_optimizer(optimizer, model, lr, weight_decay)
+        factors = layer_factors(model, layer_decay, freeze)
+        self.optimizer = make_optimizer(optimizer, model, lr, weight_decay, factors)
+        self.group_by_length = group_by_length
+        self.class_weights = getattr(model, "class_weights", None)
         self.fills_in_words = isinstance(model, MaskedWords)
         self.metrics = metrics
         self.evaluator = evaluator
@@ -180,6 +191,9 @@ class Trainer:
                 "weight_decay": self.optimizer.weight_decay,
                 "schedule": schedule if isinstance(schedule, str) else getattr(schedule, "__name__", "function"),
                 "warmup_steps": self.warmup,
+                "layer_decay": layer_decay,
+                "freeze": freeze,
+                "group_by_length": group_by_length,
                 "clip": clip,
                 "epochs": epochs,
                 "batch_size": batch_size,
@@ -296,7 +310,10 @@ class Trainer:
         """Row numbers of the batches that are still to be seen."""
         while self.step < self.total_steps:
             epoch, done = divmod(self.step, self.steps_per_epoch)
-            order = epoch_order(len(self.train_set), self.seed, epoch)
+            if self.group_by_length:
+                order = grouped_order(self.train_set.lengths, self.batch_size, self.seed, epoch)
+            else:
+                order = epoch_order(len(self.train_set), self.seed, epoch)
             for rows in batches(order[done * self.batch_size :], self.batch_size):
                 if self.step == self.total_steps:
                     return
@@ -311,11 +328,11 @@ class Trainer:
         self.optimizer.zero_grad()
         cuts = batches(np.arange(share.stop - share.start), self.micro_batch_size)
         pieces = [{name: values[cut] for name, values in own.items()} for cut in cuts]
-        totals = self.processes.sum({"tokens": int(own["attention_mask"].sum()), **labelled_items(own)})
+        totals = self.processes.sum({"tokens": int(own["attention_mask"].sum()), **self.items(own)})
         self.since_log.tokens += totals.pop("tokens")
         sums = {}
         for piece in pieces:
-            shares = {name: count / max(totals[name], 1) for name, count in labelled_items(piece).items()}
+            shares = {name: count / (totals[name] or 1) for name, count in self.items(piece).items()}
             out = self.model(**piece)
             for name, part in (out.parts or {"labels": None}).items():
                 loss = (out.loss if part is None else part.loss) * shares[name]
@@ -326,11 +343,16 @@ class Trainer:
             streams.first_example += math.prod(piece["input_ids"].shape[:-1])
         self.model.buffer.allocate_grad()  # a process without an example has made none
         self.processes.add_up(self.model.buffer.grad)
+        self.optimizer.drop_frozen_gradients()
         self.optimizer.lr = self.base_lr * self.schedule(self.step)
         scale, norm = (1.0, None) if self.clip is None else clip_grad_norm(self.model, self.clip)
         self.optimizer.step(self.processes.from_first(scale))  # unlike processors may differ in its last bit
         self.step += 1
         return sums, totals, norm, rows, self.step
+
+    def items(self, batch):
+        """How many labelled items a batch has; see `labelled_items`."""
+        return labelled_items(batch, self.class_weights)
 
     def own_examples(self, rows, share):
         """This process's examples of a batch, as the model takes them; perhaps none.
@@ -398,7 +420,10 @@ class Trainer:
             self.best_by = self.best_by or "loss"
             return
         self.metrics = metrics or metrics_for(self.evaluation_set.labels)
-        names = [] if metrics else metric_names(self.metrics, self.model.config.num_labels)
+        if metrics:
+            names = getattr(metrics, "names", [])
+        else:
+            names = metric_names(self.metrics, self.model.config.num_labels)
         self.best_by = self.best_by or ([*names, "loss"])[0]
         if names:
             self.check_best_by(["loss", *names])
@@ -656,14 +681,40 @@ def make_schedule(schedule, total, warmup, size=None):
     return lambda step: SCHEDULES[schedule](step, **given)
 
 
-def make_optimizer(optimizer, model, lr, weight_decay):
+def layer_factors(model, decay=1.0, freeze=None):
+    """What the learning rate of each parameter is multiplied by: {name: decay^(L - l)} for layer l of 1..L
+
+    The embeddings are layer 0; what stands on the layers has 1 (Sun et al. 2019, section 5.3.4). Where decay is 1 and
+    nothing is frozen, the dictionary is empty.
+
+    freeze: the embeddings and so many layers get 0, and the model's backward stops above them; None: no freezing
+    """
+    if not 0 < decay <= 1:
+        raise ValueError(f"layer_decay: expected a number above 0, up to 1, got {decay!r}")
+    trunk = getattr(model, "bert", None)
+    if trunk is not None:
+        trunk.freeze(freeze)
+    elif decay != 1 or freeze is not None:
+        raise ValueError(f"layer_decay and freeze are for models that stand on a BERT, not for {type(model).__name__}")
+    if decay == 1 and freeze is None:
+        return {}
+    L, factors = model.config.num_hidden_layers, {}
+    for name in (parameter.name for parameter in model.parameters()):
+        found = re.search(r"encoder\.layer\.(\d+)\.", name)
+        layer = int(found[1]) + 1 if found else 0 if "embeddings." in name else L
+        frozen = freeze is not None and layer <= freeze and (found or layer == 0)
+        factors[name] = 0.0 if frozen else decay ** (L - layer)
+    return factors
+
+
+def make_optimizer(optimizer, model, lr, weight_decay, lr_factors=None):
     """The optimiser of that name for the model; one already made is given back."""
     if not isinstance(optimizer, str):
         return optimizer
     if optimizer == "adamw":
-        return AdamW(model, lr, weight_decay=weight_decay)
+        return AdamW(model, lr, weight_decay=weight_decay, lr_factors=lr_factors)
     if optimizer == "adam":
-        return Adam(model, lr)
+        return Adam(model, lr, lr_factors=lr_factors)
     if optimizer == "google":
-        return AdamW(model, lr, eps=1e-6, weight_decay=weight_decay, bias_correction=False)
+        return AdamW(model, lr, eps=1e-6, weight_decay=weight_decay, bias_correction=False, lr_factors=lr_factors)
     raise ValueError(f"optimizer: expected {', '.join(OPTIMIZERS)}, got {optimizer!r}")

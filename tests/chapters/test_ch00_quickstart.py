@@ -11,11 +11,11 @@ import pytest
 CHAPTER = Path(__file__).parents[2] / "chapters" / "ch00_quickstart.py"
 
 
-def run_chapter(folder, *arguments, **environment):
+def run_chapter(folder, *arguments):
     result = subprocess.run(
         [sys.executable, "-X", "warn_default_encoding", str(CHAPTER), *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHAPTER.parents[1]), "BERTNP_FIGURES": str(folder), **environment},
+        env={**os.environ, "PYTHONPATH": str(CHAPTER.parents[1]), "BERTNP_FIGURES": str(folder)},
         capture_output=True,
         encoding="utf-8",
     )
@@ -36,10 +36,6 @@ def check(output):
 
 def test_learns_its_two_sentences(tmp_path):
     check(run_chapter(tmp_path))
-
-
-def test_survives_a_western_console(tmp_path):
-    check(run_chapter(tmp_path, PYTHONIOENCODING="cp1252"))
 
 
 @pytest.mark.data

@@ -30,7 +30,10 @@ by_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: ch
 by_lesson = pytest.mark.parametrize("chapter", LESSONS, ids=lambda chapter: chapter.path.stem)
 
 WAITING = {
-    "adamw", "clip_scale", "packed_attention", "packed_attention_backward",
+    "weighted_binary_cross_entropy",
+    "weighted_binary_cross_entropy_backward",
+    "weighted_cross_entropy",
+    "weighted_cross_entropy_backward",
 }  # formulas that no chapter shows yet  # fmt: skip
 
 SECTIONS = ("## The idea", "## By hand", "## Checked", "## The picture", "## What others do", "## Common mistakes",
@@ -129,7 +132,7 @@ def test_every_formula_is_shown_under_its_number():
     assert {name for name in FORMULAS if name not in places} == WAITING
     for name in set(FORMULAS) - WAITING:
         numbers = {tag.split(".")[0] for tag in tags_in_docstring(FORMULAS[name].__doc__)}
-        assert numbers == {str(places[name].number)}, name
+        assert str(places[name].number) in numbers, name  # a later chapter may have its own number for it
 
 
 @pytest.mark.parametrize("name", TABLES)

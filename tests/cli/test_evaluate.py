@@ -72,7 +72,7 @@ def test_what_is_wrong_is_told_in_one_line(refused, classifier, pretrained, test
     assert "argument --json" in refusal(test_file, classifier, "--json", tmp_path / "no" / "a.json")
     assert "is a folder; expected the name of a file" in refusal(test_file, classifier, "--picture", tmp_path)
     several = save_tiny_model(tmp_path / "several", num_labels=3, problem_type="multi_label_classification")
-    assert "only models that give a text one class or one number" in refusal(test_file, several)
+    assert "test.tsv, line 2: unknown label 'pos'; known: 'LABEL_0', 'LABEL_1'" in refusal(test_file, several)
     cut_off = tmp_path / "cut"
     shutil.copytree(classifier, cut_off)
     weights = cut_off / "model.safetensors"

@@ -1,6 +1,8 @@
 """bertnp translate: trained on made-up pairs and on a file, resumed, used, compared."""
 
+import importlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -77,6 +79,12 @@ def test_run_compares_with_the_targets_of_a_file(run, trained):
     assert code == 0 and "exact match" in out and "mean score" in out
 
 
+def test_info_knows_it(run, trained):
+    code, out, _ = run("info", trained / "out")
+    assert code == 0 and "Transformer (translation)" in out and "tokens of both sides, characters" in out
+    assert "any number of positions" in out and "tensors loaded" in out
+
+
 def test_attention_is_that_of_the_model(trained):
     translator = Translator.from_pretrained(trained / "out")
     found = translator("seven", num_beams=1)
@@ -125,6 +133,18 @@ def test_interrupted_and_resumed_ends_with_the_same_bytes(tmp_path, run):
     assert read_record(tmp_path / "whole")["translation"] == read_record(stopped)["translation"]
     code, out, _ = run(*command, "-o", stopped, "--resume")
     assert code == 0 and "has finished already" in out
+
+
+@pytest.mark.parametrize("action", ["train", "run"])
+def test_every_example_with_a_file_can_be_parsed(run, action):
+    """Each example's options exist: it fails for its missing files, not for its arguments."""
+    module = importlib.import_module(f"bertnp.cli.translate_{action}")
+    lines = [line for line in module.EXAMPLES.splitlines() if action == "run" or ".t" in line]
+    assert len(lines) > 3
+    for line in lines:
+        if "bertnp" in line:
+            code, _, err = run(*shlex.split(line.partition("bertnp ")[2]))
+            assert code == 2 and "--help" not in err, (line, err)
 
 
 def test_what_is_wrong_is_told(refused, tmp_path, trained):

@@ -160,3 +160,16 @@ def test_no_answer_is_the_least_of_the_windows():
     assert null == pytest.approx(start[0] * end[0] / (start.sum() * end.sum()))
     assert [(a, b) for a, b, _ in spans] == [(1, 1), (1, 2), (2, 2)]
     assert spans[0][2] == pytest.approx(start[1] * end[1] / (start.sum() * end.sum()))
+
+
+def test_of_several_windows_the_surest_says_that_there_is_an_answer():
+    encoded = encode_questions(tiny_tokenizer(), ["?"], [CONTEXT], None, max_length=16, stride=3)
+    rows = [np.zeros((length, 2)) for length in encoded.lengths]
+    rows[0][3] = 9.0  # an answer, where the last window has none
+    (answer, none), *others = encoded.judge(np.concatenate(rows))
+    n = int(encoded.lengths[0]) - 3  # the [CLS] and the tokens of the paragraph
+    total = n - 1 + np.exp(9.0)
+    assert len(rows) > 2 and not others and answer["answer"] == "the"
+    assert none == pytest.approx(1 / total**2) and answer["score"] == pytest.approx(np.exp(18.0) / total**2, rel=0.05)
+    (found,) = encoded.merge(np.concatenate(rows), top_k=500, no_answer=True)
+    assert next(a for a in found if not a["answer"])["score"] == none

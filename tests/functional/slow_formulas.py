@@ -197,11 +197,32 @@ def cross_entropy(logits, labels, ignore_index=-100, label_smoothing=0.0):
     return math.fsum(losses) / max(len(losses), 1), log_p
 
 
+def weighted_cross_entropy(logits, labels, class_weights, ignore_index=-100, label_smoothing=0.0):
+    log_p = log_softmax(logits)
+    C = logits.shape[1]
+    losses, total = [], 0.0
+    for row, label in zip(log_p, labels, strict=True):
+        if label != ignore_index:
+            total += class_weights[label]
+            for c in range(C):
+                target = label_smoothing / C + (1 - label_smoothing) * (c == label)
+                losses.append(-class_weights[c] * target * row[c])
+    return math.fsum(losses) / (total or 1.0), log_p
+
+
 def binary_cross_entropy(logits, targets):
     def loss(x, t):  # -t log σ(x) - (1 - t) log σ(-x)
         return t * _log_of_one_plus_exp(-x) + (1 - t) * _log_of_one_plus_exp(x)
 
     return math.fsum(loss(x, t) for x, t in zip(logits.flat, targets.flat, strict=True)) / logits.size
+
+
+def weighted_binary_cross_entropy(logits, targets, positive_weights):
+    losses = []
+    for row, truths in zip(logits, targets, strict=True):
+        for x, t, w in zip(row, truths, positive_weights, strict=True):
+            losses.append(w * t * _log_of_one_plus_exp(-x) + (1 - t) * _log_of_one_plus_exp(x))
+    return math.fsum(losses) / logits.size
 
 
 def _log_of_one_plus_exp(x):

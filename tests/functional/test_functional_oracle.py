@@ -110,6 +110,12 @@ TORCH = {
         logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing
     ),
     "binary_cross_entropy": lambda logits, targets: TF.binary_cross_entropy_with_logits(logits, targets),
+    "weighted_cross_entropy": lambda logits, labels, class_weights, ignore_index=-100, label_smoothing=0.0: (
+        TF.cross_entropy(logits, labels, class_weights, ignore_index=ignore_index, label_smoothing=label_smoothing)
+    ),
+    "weighted_binary_cross_entropy": lambda logits, targets, positive_weights: TF.binary_cross_entropy_with_logits(
+        logits, targets, pos_weight=positive_weights
+    ),
     "mean_squared_error": lambda predictions, targets: TF.mse_loss(predictions, targets),
     "adamw": _adamw,
     "clip_scale": _clip_scale,
@@ -152,7 +158,8 @@ def test_backward_is_that_of_autograd(case):
 def test_extra_outputs_are_those_of_pytorch():
     """What forwards return beside y: probabilities, and the log-probabilities of a loss."""
     assert {name for name, outputs in OUTPUTS.items() if len(outputs) > 1} == {
-        *("attention", "layer_norm", "residual_norm", "gelu_feed_forward", "cross_entropy", "adamw", "clip_scale")
+        *("attention", "layer_norm", "residual_norm", "gelu_feed_forward", "cross_entropy", "adamw", "clip_scale"),
+        "weighted_cross_entropy",
     }
     case = cases_of("attention")[2]
     q, k = (torch.from_numpy(case.arguments[name]) for name in ("query", "key"))

@@ -65,7 +65,7 @@ def recall(output, steps):
     translator = Translator(model, tokenizer)
     one = translator(test.sources[0])
     source, target, attentions = translator.attentions(one.source, one)
-    cross_attention(source, target, attentions, output / "recall.png")
+    cross_attention(source, target, attentions, output / "recall.png", each_head=True)
     print(f"  {one.source} -> {one.text}; shares of attention on the first letter, head by head: "
           + " ".join(f"{share:.2f}" for share in attentions[-1][:, 0, 0]))  # fmt: skip
 

@@ -159,12 +159,13 @@ def main():
     parser.add_argument("pairs")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    for name, default in (("max-words", 6), ("hold-out", 500), ("vocab-size", 4000), ("epochs", 8), ("hidden", 128),
-                          ("layers", 2), ("heads", 4), ("batch-size", 128)):  # fmt: skip
+    for name, default in (("max-words", 6), ("hold-out", 500), ("vocab-size", 4000), ("epochs", 10), ("hidden", 128),
+                          ("layers", 1), ("heads", 4), ("batch-size", 128)):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--warmup", type=float, default=0.1)
     args = parser.parse_args()
+    torch.set_num_threads(1)
     tokenizer, pairs, examples, held_out = prepare(args)
     print(f"{len(examples):,} pairs, {len(held_out)} held out; {len(tokenizer.source):,} and {len(tokenizer.target):,} "
           "tokens", flush=True)  # fmt: skip

@@ -30,6 +30,7 @@ ids = np.array([3, 1, 3, 0, 6, 3, 0])
 labels = np.array([2, -100, 0, 1, -100, 4, -100])
 kept = rng.random(x.shape) >= 0.25
 targets = rng.random((7, 5))
+weights = np.array([0.5, 2.0, 1.0, 3.0, 0.25, 1.5])
 
 # of three sequences 5, 2 and 4 positions are kept, of which one is no key; and the same under a mask by query
 keep = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 1, 0], [1, 1, 1, 0, 1]], bool)
@@ -61,7 +62,12 @@ LAYERS = {
     "Dropout of nothing": (lambda: Dropout(0.0), (x, draw)),
     "CrossEntropyLoss": (CrossEntropyLoss, (x[:, :6], labels)),
     "CrossEntropyLoss with options": (lambda: CrossEntropyLoss(0, 0.1), (x[:, :6], np.abs(labels) % 5)),
+    "CrossEntropyLoss with weights": (
+        lambda: CrossEntropyLoss(0, 0.1, weights),
+        (x[:, :6], np.abs(labels) % 5),
+    ),
     "BinaryCrossEntropyLoss": (BinaryCrossEntropyLoss, (x[:, :5], targets)),
+    "BinaryCrossEntropyLoss with weights": (lambda: BinaryCrossEntropyLoss(weights[:5]), (x[:, :5], targets)),
     "MeanSquaredErrorLoss": (MeanSquaredErrorLoss, (x[:, :5], targets)),
     "SelfAttention without padding": (lambda: SelfAttention(H, A, 0.0), (rows_of_two, Packing(np.ones((2, 5), bool)))),
     "SelfAttention with padding": (lambda: SelfAttention(H, A, 0.0), (rows, packed())),
@@ -122,7 +128,13 @@ FORMULAS = {
     "Dropout of nothing": lambda layer, x, draw: x,
     "CrossEntropyLoss": lambda layer, logits, labels: F.cross_entropy(logits, labels, -100, 0.0)[0],
     "CrossEntropyLoss with options": lambda layer, logits, labels: F.cross_entropy(logits, labels, 0, 0.1)[0],
+    "CrossEntropyLoss with weights": lambda layer, logits, labels: F.weighted_cross_entropy(
+        logits, labels, weights, 0, 0.1
+    )[0],
     "BinaryCrossEntropyLoss": lambda layer, logits, targets: F.binary_cross_entropy(logits, targets),
+    "BinaryCrossEntropyLoss with weights": lambda layer, logits, targets: F.weighted_binary_cross_entropy(
+        logits, targets, weights[:5]
+    ),
     "MeanSquaredErrorLoss": lambda layer, x, targets: F.mean_squared_error(x, targets),
 }
 

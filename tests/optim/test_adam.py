@@ -246,3 +246,32 @@ def test_bad_max_norm(max_norm):
     set_gradients(model, 0)
     with pytest.raises(ValueError, match="^max_norm: expected a positive number"):
         clip_grad_norm(model, max_norm)
+
+
+def test_factors_of_the_learning_rate_and_frozen_parameters(device):
+    """Each parameter moves as with a learning rate of its own; a frozen one stays, and counts nothing in clipping."""
+    factors = {"first.weight": 0.5, "norm.bias": 0.25, "second.weight": 0.0, "second.bias": 0.0}
+    model = small(device)
+    before = values(model)
+    optimizer = AdamW(model, lr=0.1, lr_factors=factors)
+    slows = {factor: Slow(model, 0.1 * factor, (0.9, 0.999), 1e-8, 0.01, True) for factor in (1.0, 0.5, 0.25)}
+    for step in range(3):
+        set_gradients(model, step)
+        for slow in slows.values():
+            slow.step(model)
+        optimizer.step()
+    found = values(model)
+    for name, array in found.items():
+        factor = factors.get(name, 1.0)
+        if factor == 0:
+            assert np.array_equal(array, before[name])
+        else:
+            for place, value in np.ndenumerate(array):
+                assert value == pytest.approx(slows[factor].numbers[name, place][0], rel=1e-13), name
+    set_gradients(model, 9)
+    moving = [to_numpy(p.grad) for name, p in model.named_parameters() if factors.get(name) != 0]
+    optimizer.drop_frozen_gradients()
+    _, norm = clip_grad_norm(model, 1.0)
+    assert float(norm) == pytest.approx(math.sqrt(sum((g**2).sum() for g in moving)), rel=1e-14)
+    with pytest.raises(ValueError, match="lr_factors: the model has no parameter 'third'"):
+        AdamW(model, lr_factors={"third": 1.0})

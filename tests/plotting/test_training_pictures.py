@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from bertnp.plotting import confusion_matrix, learning_curve, predicted_against_true, training_curves
+from bertnp.plotting import confusion_matrix, learning_curve, predicted_against_true, sweep, training_curves
 from bertnp.plotting.style import SERIES, picture
 
 
@@ -32,8 +32,11 @@ DRAWINGS = {
     "two classes": lambda path: confusion_matrix([[40, 2], [0, 0]], ["no", "yes"], path),
     "fifty classes": lambda path: confusion_matrix(np.eye(50, dtype=int), [f"class {i}" for i in range(50)], path),
     "numbers": lambda path: predicted_against_true([1.0, 2.0, 3.0], np.array([[1.5], [2.0], [2.5]]), path),
+    "sweep": lambda path: sweep("lr", "accuracy", {"batch size 16": [("2e-5", 0.7, 0.01), ("1e-3", 0.8, 0.02)],
+                                                   "batch size 32": [("2e-5", 0.6, None), ("1e-3", None, None)]}, path),
+    "sweep of names": lambda path: sweep("schedule", "f1", {"": [("linear", 0.7, None), ("cosine", 0.6, None)]}, path),
     "one number": lambda path: predicted_against_true([1.0], [1.0], path),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("drawing", DRAWINGS)

@@ -20,7 +20,7 @@ def shares(A, U, S):
 
 @pytest.mark.parametrize("each_head", [False, True])
 def test_cross_attention(tmp_path, each_head):
-    for S, U in ((6, 4), (40, 11)):
+    for S, U in ((6, 4), (25, 9), (40, 11)):
         path = tmp_path / f"{S}.png"
         key = plotting.cross_attention(["a"] * S, ["b"] * U, [shares(3, U, S)] * 2, path, each_head)
         assert key == {} and path.read_bytes().startswith(b"\x89PNG")

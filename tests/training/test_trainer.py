@@ -348,7 +348,7 @@ def test_schedules_by_name_and_by_function():
     assert make_schedule("constant", 10, 2)(7) == 1.0
     assert make_schedule("inverse_sqrt", 10, 4)(16) == 0.5
     assert make_schedule(lambda step: step / 4, 10, 2)(3) == 0.75
-    for name in ("noam", "step"):
+    for name in ("newton", "step"):
         with pytest.raises(ValueError, match="schedule: expected constant, linear, google"):
             make_schedule(name, 10, 2)
 

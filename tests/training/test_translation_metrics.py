@@ -17,10 +17,10 @@ CONFIG = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "
 
 @pytest.fixture(scope="module")
 def copying():
-    pairs = copy_pairs(250, most=6, letters="abc")
+    pairs = copy_pairs(100, most=4, letters="abc")
     tokenizer = PairTokenizer.train(pairs, 20, True, "characters", "characters")
     encoded = EncodedPairs(tokenizer.encode_sources(pairs.sources), tokenizer.encode_targets(pairs.targets))
-    model = Transformer(TransformerConfig(vocab_size=len(tokenizer.source), **CONFIG), seed=1)
+    model = Transformer(TransformerConfig(vocab_size=len(tokenizer.source), hidden_dropout_prob=0.0, **CONFIG), seed=1)
     return model, encoded
 
 
@@ -28,12 +28,12 @@ def test_the_trainer_teaches_a_transformer_to_copy(copying):
     model, pairs = copying
     before = evaluate_translation(model, pairs)
     trainer = Trainer(
-        model, pairs, pairs, epochs=12, batch_size=25, lr=5e-3, optimizer=Adam(model, betas=(0.9, 0.98), eps=1e-9),
-        evaluator=lambda *what: evaluate_translation(*what, most=50), evaluate_every=60, best_by="exact_match",
+        model, pairs, pairs, epochs=40, batch_size=20, lr=5e-3, optimizer=Adam(model, betas=(0.9, 0.98), eps=1e-9),
+        evaluator=lambda *what: evaluate_translation(*what, most=50), evaluate_every=100, best_by="exact_match",
     )  # fmt: skip
     record = trainer.train()
     after = record["best"]
-    assert before["exact_match"] < 0.05 and after["exact_match"] > 0.6 and after["loss"] < 0.2 * before["loss"]
+    assert before["exact_match"] < 0.05 and after["exact_match"] > 0.9 and after["loss"] < 0.2 * before["loss"]
     assert trainer.best_by == "exact_match" and set(after) >= {"loss", "token_accuracy", "exact_match"}
 
 
