@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 18 · The decoder and the original Transformer: from a model that reads to one that writes
 #
-# Needs: chapters 03, 04, 05, 08, 09 and 10. Runtime: 10 seconds.
+# Needs: chapters 03, 04, 05, 08, 09, 10 and 13. Runtime: 10 seconds.
 #
 # **What you will understand.** BERT is half of a machine. The other half, the decoder, writes: how a causal mask lets
 # it learn all words of a sentence at once; how cross-attention reads the source, and why its gradient flows into both
@@ -426,6 +426,7 @@ source = np.array([[X]])
 names = dict(zip(range(4, 11), "xabcdef", strict=True))
 for title, one in (("greedy", greedy), ("two beams", best)):
     print(f"{title:10} {' '.join(names[i] for i in one.token_ids)}   probability {np.exp(one.log_probability):.2f}")
+assert all(one.finished and END not in one.token_ids for one in (best, *others))
 assert best.token_ids.tolist() == [b, f] and abs(np.exp(best.log_probability) - 0.4) < 0.03
 assert greedy.token_ids[0] == a and abs(np.exp(greedy.log_probability) - 0.2) < 0.03
 

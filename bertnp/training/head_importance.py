@@ -16,6 +16,8 @@ def head_importance(model, examples, batch_size=32, by_layer=True, progress=None
     model: with a loss for the examples' labels   examples: has lengths (n,) and batch(rows), such as `EncodedTexts`
     by_layer: divide by the root of the sum of squares over each layer's heads, so that layers can be compared
     progress: called with the number of examples after each batch, or None
+
+    Chapter 17, equation 17.1.
     """
     training, total = model.training, 0.0
     ones = np.ones((len(self_attentions(model)), model.config.num_attention_heads))
