@@ -38,7 +38,8 @@ def _large_cases():
         sums |= {"keep": rng.random((rows, 130)) >= 0.25, "p": 0.25}
         yield case("residual_norm", f"{rows} rows with dropout", wrt, sums)
     for shape in ((blocks.BLOCK * 2 + 13,), (2, 3, 4097), (3, 0, 2)):
-        yield case("gelu", str(shape), "x", {"x": normal(*shape, scale=4.0)})
+        for name in ("gelu", "relu"):
+            yield case(name, str(shape), "x", {"x": normal(*shape, scale=4.0)})
         yield case("dropout", str(shape), "x", {"x": normal(*shape), "keep": rng.random(shape) >= 0.25, "p": 0.25})
     for lengths in ([5, 1, 40, 260], [128, 128], [1]):
         A, D = 3, 8
