@@ -25,6 +25,7 @@ def start(processes, *arguments, **variables):
     """Start `python -m mpi4py arguments...` in so many processes; returns the launcher's Popen."""
     path = os.pathsep.join([str(TESTS.parent), str(TESTS), str(TESTS / "training")])
     environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", **variables}
+    environment.pop("PYTHONWARNDEFAULTENCODING", None)  # other libraries' warnings would stand beside our lines
     command = [mpiexec(), "-n", str(processes), sys.executable, "-m", "mpi4py", *map(str, arguments)]
     return subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -81,7 +81,7 @@ def test_words_are_tagged(run, pretrained, tmp_path):
     test = tagged_file(tmp_path / "test.conll", 20, seed=5)
     scores, predicted = tmp_path / "scores.json", tmp_path / "predicted.conll"
     code, out, _ = run("evaluate", test, "--model", output, "--json", scores, "--predictions", predicted)
-    found = json.loads(scores.read_text())
+    found = json.loads(scores.read_text(encoding="utf-8"))
     assert code == 0 and found["scores"]["f1"] > 0.9 and f"f1         {found['scores']['f1']:.4f}" in out
     from bertnp.data import read_tagged
     from bertnp.training.metrics import entity_scores
@@ -93,12 +93,12 @@ def test_words_are_tagged(run, pretrained, tmp_path):
     assert told["tokens"] == ["The", "film", ",", "was", "lovely"] and told["offsets"][1] == [4, 8]
     assert told["tags"][1] == "B-thing" and told["tags"][4].endswith("-feel") and min(told["probabilities"]) > 0.2
     code, out, _ = run("predict", "--file", test, "--model", output)
-    assert code == 0 and out.strip() == predicted.read_text().strip()
+    assert code == 0 and out.strip() == predicted.read_text(encoding="utf-8").strip()
 
 
 def test_words_of_long_sentences_are_learned_in_windows(run, pretrained, tmp_path, no_pictures):
     """A sentence three times as long as the model's input: no word is left out, and the model learns."""
-    words = [line for line in tagged_file(tmp_path / "a.conll", 160).read_text().split("\n") if line]
+    words = [line for line in tagged_file(tmp_path / "a.conll", 160).read_text(encoding="utf-8").split("\n") if line]
     long = "\n\n".join("\n".join(words[i : i + 60]) for i in range(0, len(words), 60))
     (tmp_path / "long.conll").write_text(long, encoding="utf-8")
     output = tmp_path / "out"
@@ -108,13 +108,13 @@ def test_words_of_long_sentences_are_learned_in_windows(run, pretrained, tmp_pat
     assert record["best"]["f1"] > 0.8 and record["settings"]["stride"] == 6
     predicted = tmp_path / "predicted.conll"
     run("evaluate", tmp_path / "long.conll", "--model", output, "--predictions", predicted, "--max-length", "12")
-    lines = predicted.read_text().split("\n")
+    lines = predicted.read_text(encoding="utf-8").split("\n")
     assert [line.split("\t")[0] for line in lines if line] == [word.split("\t")[0] for word in words]
 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_parts_of_speech_need_no_scheme(run, pretrained, tmp_path):
-    text = tagged_file(tmp_path / "a.conll").read_text()
+    text = tagged_file(tmp_path / "a.conll").read_text(encoding="utf-8")
     file = tmp_path / "pos.conll"
     file.write_text(text.replace("B-", "").replace("I-", ""), encoding="utf-8")
     output = tmp_path / "out"
@@ -134,7 +134,8 @@ def test_answers_are_found(run, pretrained, tmp_path):
     command = ("evaluate", file, "--model", output, "--stride", "4", "--predictions", answers, "--json", scores)
     code, out, _ = run(*command)
     assert code == 0 and "exact" in out
-    told, found = json.loads(answers.read_text()), json.loads(scores.read_text())["scores"]
+    told = json.loads(answers.read_text(encoding="utf-8"))
+    found = json.loads(scores.read_text(encoding="utf-8"))["scores"]
     gold = bertnp.data.read_questions(file).gold()
     assert found["exact"] == sum(told[i] == gold[i][0] for i in gold) / len(gold)
     context = "it is very book and a film was sweet ."
@@ -183,7 +184,8 @@ def test_several_labels_at_once(run, tmp_path):
     rows = [(text, ",".join(thing for thing in ("book", "film") if thing in text)) for text in texts]
     file, output = write_table(tmp_path / "train.tsv", rows), tmp_path / "out"
     lines = tmp_path / "train.jsonl"
-    lines.write_text("".join(json.dumps({"text": t, "labels": s.split(",") if s else []}) + "\n" for t, s in rows))
+    told = ({"text": t, "labels": s.split(",") if s else []} for t, s in rows)
+    lines.write_text("".join(json.dumps(one) + "\n" for one in told), encoding="utf-8")
     assert {labels for _, labels in rows} == {"", "book", "film", "book,film"}
     for one, folder in ((file, output), (lines, tmp_path / "b")):
         code, _, err = run("finetune", one, "--task", "multilabel", "--model", wider, "-o", folder, *LEARN,
@@ -236,23 +238,23 @@ def test_sweeps_make_a_table_and_go_on(run, pretrained, train_file, tmp_path):
                "lr=1e-3,3e-2", "batch=4,20")  # fmt: skip
     code, out, err = run(*command)
     assert code == 0 and err == ""
-    lines = [line.split("\t") for line in (output / "sweep.tsv").read_text().splitlines()]
+    lines = [line.split("\t") for line in (output / "sweep.tsv").read_text(encoding="utf-8").splitlines()]
     assert lines[0][:4] == ["lr", "batch_size", "loss", "loss ±"]
     assert [line[:2] for line in lines[1:]] == [["1e-3", "4"], ["1e-3", "20"], ["3e-2", "4"], ["3e-2", "20"]]
     single = record_of(output / "lr=3e-2,batch_size=4")
     assert lines[3][2:4] == [f"{single[name]['loss']:.4f}" for name in ("mean", "deviation")]
-    rows = json.loads((output / "sweep.json").read_text())
+    rows = json.loads((output / "sweep.json").read_text(encoding="utf-8"))
     scores = [each["accuracy"] for row in rows["runs"] for each in row["each"]]
     models = list(output.glob("*/*/model.safetensors"))
     assert rows["best_by"] == "accuracy" and len(models) == 1
-    best = json.loads((models[0].parent / "metrics.json").read_text())["best"]["accuracy"]
+    best = json.loads((models[0].parent / "metrics.json").read_text(encoding="utf-8"))["best"]["accuracy"]
     assert best == max(scores) and str(models[0].parent) in out.splitlines()[-1]
     before = (output / "lr=1e-3,batch_size=4" / "seed-0" / "metrics.json").read_bytes()
     (output / "lr=3e-2,batch_size=20" / "seed-1" / "metrics.json").unlink()  # as if it had been stopped before
     code, again, _ = run(*command, "--resume")
     assert code == 0 and again.count("has finished already") == 7
     assert (output / "lr=1e-3,batch_size=4" / "seed-0" / "metrics.json").read_bytes() == before
-    assert [line.split("\t") for line in (output / "sweep.tsv").read_text().splitlines()] == lines
+    assert [line.split("\t") for line in (output / "sweep.tsv").read_text(encoding="utf-8").splitlines()] == lines
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -261,7 +263,7 @@ def test_amounts_of_data_with_and_without_changed_copies(run, pretrained, train_
     code, _, err = run("finetune", train_file, "--model", pretrained, "-o", output, *BRIEF, "--fractions", "0.25,1",
                        "--sweep", "copies=0,2", "--augment", "swap=0.3,dropout=0.1")  # fmt: skip
     assert code == 0 and err == ""
-    rows = json.loads((output / "sweep.json").read_text())["runs"]
+    rows = json.loads((output / "sweep.json").read_text(encoding="utf-8"))["runs"]
     assert [row["train_texts"] for row in rows] == [9, 9, 36, 36]
     records = [record_of(output / row["run"])["settings"]["train_examples"] for row in rows]
     assert records == [9, 27, 36, 108]
@@ -405,7 +407,7 @@ def test_scores_with_intervals(run, pretrained, tmp_path):
             "--stride", "3", "--epochs", "4", "--lr", "1e-2")  # fmt: skip
         command = ("evaluate", file, "--model", output, "--stride", "3", "--confidence", "0.9", "--json", scores)
         code, out, _ = run(*command)
-        told = json.loads(scores.read_text())
+        told = json.loads(scores.read_text(encoding="utf-8"))
         assert code == 0 and told["intervals"].pop("confidence") == 0.9 and " to " in out
         assert set(told["intervals"]) <= set(told["scores"])
         for name, (low, high) in told["intervals"].items():
