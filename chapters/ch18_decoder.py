@@ -405,8 +405,8 @@ for length in (4, 5, 6, 7, 8):
     assert whole >= 48 if length == 6 else whole <= 2
 
 # %% [markdown]
-# It does not. That sinusoids *exist* everywhere, and that those of places $t$ and $t + k$ are linked by one turn for all
-# $t$, does not mean that a model learns to use the turn: nothing in its data asked for it. In a larger experiment
+# It does not. That sinusoids *exist* everywhere, and that those of places $t$ and $t + k$ are linked by one turn for
+# all $t$, does not mean that a model learns to use the turn: nothing in its data asked for it. In a larger experiment
 # (`tests/models/copy_tasks.py`) words of 3 to 20 letters are to be copied. Up to 20 letters all are right, at 21 still
 # 85 %, at 22 18 %, from 24 on none.
 #

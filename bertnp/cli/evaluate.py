@@ -16,8 +16,8 @@ from bertnp.cli.arguments import (
     text,
     writable_file,
 )
-from bertnp.cli.learning import make_task, note_details, reading_options
-from bertnp.cli.reading import load_task
+from bertnp.cli.learning import note_details
+from bertnp.cli.reading import load_task, read_labelled
 from bertnp.data.tagged import tagged_as_conll
 from bertnp.training import predict_logits
 
@@ -53,11 +53,7 @@ def add_arguments(parser):
 
 def run(args):
     loaded = load_task(args)
-    task = make_task(loaded.task.name, reading_options(args))
-    data, names = task.read(args.file), loaded.names
-    if task.name in ("sequence", "pair"):
-        names = file_names(data, names)
-    task.check(data, names)
+    task, data, names = read_labelled(args, loaded)
     if args.predictions and task.name not in ("token", "span"):
         raise ValueError(f"--predictions: models of the task {task.name} have none to write; see bertnp predict")
     examples = task.encode(loaded.tokenizer, data, names, loaded.max_length, loaded.stride)
@@ -104,11 +100,3 @@ def write_predictions(path, task, data, examples, names, logits):
     if data.unanswerable:
         texts = {identity: "" if doubt[identity] > 0 else answer for identity, answer in texts.items()}
     write_text(path, json.dumps(texts, indent=2, ensure_ascii=False) + "\n")
-
-
-def file_names(table, names):
-    """The names of the classes as the file has them: the model's or, where that has only LABEL_0, ..., the numbers."""
-    numbers = [str(number) for number in range(len(names))]
-    if names == [f"LABEL_{number}" for number in numbers] and set(table.labels) <= set(numbers):
-        return numbers
-    return names

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bertnp.cli.arguments import float_type_for
+from bertnp.cli.learning import make_task, reading_options
 from bertnp.models.configuration import BertConfig
 from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
 from bertnp.tasks import Task, task_of
@@ -43,3 +44,21 @@ def load_task(args):
         longest = min(longest, kind.max_length)
     names = [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
     return LoadedTask(kind, model, tokenizer, names, longest, kind().stride(args.stride, longest))
+
+
+def read_labelled(args, loaded):
+    """The task as the command line says to read its files, the file's examples, and the classes' names in it."""
+    task = make_task(loaded.task.name, reading_options(args))
+    data, names = task.read(args.file), loaded.names
+    if task.name in ("sequence", "pair"):
+        names = file_names(data, names)
+    task.check(data, names)
+    return task, data, names
+
+
+def file_names(table, names):
+    """The names of the classes as the file has them: the model's or, where that has only LABEL_0, ..., the numbers."""
+    numbers = [str(number) for number in range(len(names))]
+    if names == [f"LABEL_{number}" for number in numbers] and set(table.labels) <= set(numbers):
+        return numbers
+    return names
