@@ -36,6 +36,7 @@ WAITING = {
     "weighted_cross_entropy_backward",
 }  # formulas that no chapter shows yet  # fmt: skip
 
+MEASURED = {"ch19_roofline.png"}  # pictures of speed: no two runs are equally fast
 SECTIONS = ("## The idea", "## By hand", "## Checked", "## The picture", "## What others do", "## Common mistakes",
             "## Exercises")  # fmt: skip
 RUNS = """
@@ -74,7 +75,7 @@ def test_runs_from_any_folder_and_draws_the_same_twice(chapter, tmp_path):
         {path.name: path.read_bytes() for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
         for folder in folders
     )
-    assert first == second
+    assert {name for name in first if first[name] != second[name]} <= MEASURED
     assert sorted(first) == sorted(path.name for path in (ROOT / "figures").glob(f"ch{chapter.number:02}_*"))
     assert first
     assert [path.name for path in tmp_path.iterdir() if path not in folders] == []  # and leaves nothing else behind
