@@ -102,18 +102,20 @@ assert attainable(whole_batch, peak, rate) > 10 * attainable(each_number, peak, 
 # read the tokens three times, and have three times as many edges. In the library the three weights are neighbours in
 # memory, so that one product can take them all.
 #
-# Now measured. The best of a few runs counts: whatever else the machine does can only make a run longer.
+# Now measured. The best of a few runs counts: whatever else the machine does can only make a run longer. What is to be
+# compared takes turns, so that a busy moment hits all alike.
 
 
 # %%
-def seconds(function, runs=5):
-    """The shortest of some runs, after one that does not count: it finds memory and loads code."""
-    function()
-    best = math.inf
-    for _ in range(runs):
-        began = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - began)
+def seconds(*functions, runs=5):
+    """The shortest of some runs of each, in turn, after one that does not count: it finds memory and loads code."""
+    best = [math.inf] * len(functions)
+    for run in range(runs + 1):
+        for i, function in enumerate(functions):
+            began = time.perf_counter()
+            function()
+            if run > 0:
+                best[i] = min(best[i], time.perf_counter() - began)
     return best
 
 
@@ -123,10 +125,15 @@ qkv, weight1, weight2 = (0.05 * rng.randn(*shape).astype(np.float32) for shape i
 out, copy = np.empty((T, 3 * H), np.float32), np.empty_like(hidden)
 row, out_row = x[:1], out[:1]
 
+adding, one_row, all_rows = seconds(
+    lambda: np.add(hidden, np.float32(1), out=copy),
+    lambda: np.matmul(row, qkv.T, out=out_row),
+    lambda: np.matmul(x, qkv.T, out=out),
+)
 reached = {
-    "add one": (each_number, hidden.size / seconds(lambda: np.add(hidden, np.float32(1), out=copy))),
-    "product, one token": (one_token, 2 * qkv.size / seconds(lambda: np.matmul(row, qkv.T, out=out_row))),
-    "product, a batch": (whole_batch, 2 * T * qkv.size / seconds(lambda: np.matmul(x, qkv.T, out=out))),
+    "add one": (each_number, hidden.size / adding),
+    "product, one token": (one_token, 2 * qkv.size / one_row),
+    "product, a batch": (whole_batch, 2 * T * qkv.size / all_rows),
 }
 for name, (of, speed) in reached.items():
     print(f"{name:20} {of:7.2f} operations a byte, {speed / 1e9:7.2f} GFLOP/s")
@@ -180,11 +187,9 @@ first, second, third = polynomial(hidden), np.empty_like(hidden), np.empty_like(
 polynomial(hidden, second)
 in_blocks(hidden, third)
 assert np.array_equal(first, second) and np.array_equal(first, third)
-times = {
-    "a new array each time": seconds(lambda: polynomial(hidden)),
-    "in place": seconds(lambda: polynomial(hidden, second)),
-    "in place, in blocks": seconds(lambda: in_blocks(hidden, third)),
-}
+names = ("a new array each time", "in place", "in place, in blocks")
+found = seconds(lambda: polynomial(hidden), lambda: polynomial(hidden, second), lambda: in_blocks(hidden, third))
+times = dict(zip(names, found, strict=True))
 for name, of in times.items():
     print(f"{name:22} {1000 * of:6.2f} ms, {11 * hidden.size / of / 1e9:6.2f} GFLOP/s")
 assert times["in place, in blocks"] < times["a new array each time"]
@@ -201,7 +206,7 @@ found = {}
 for count in (1, 2):
     set_threads(count)
     found[count] = F.gelu_feed_forward_backward(x, x, weight1, weight2, hidden)
-    print(f"GELU with {count} thread{'s' * (count > 1)}: {1000 * seconds(lambda: F.gelu(hidden)):.2f} ms")
+    print(f"GELU with {count} thread{'s' * (count > 1)}: {1000 * seconds(lambda: F.gelu(hidden))[0]:.2f} ms")
 set_threads(threads)
 assert all(np.array_equal(a, b) for a, b in zip(found[1], found[2], strict=True))
 
@@ -286,8 +291,7 @@ for name, arguments in calls.items():
                 strict=True)  # fmt: skip
     for expected, got in pairs:
         assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max(), name
-    slow = seconds(lambda: formula.formula(*arguments), runs=2)  # noqa: B023
-    fast = seconds(lambda: formula(*arguments), runs=3)  # noqa: B023
+    slow, fast = seconds(lambda: formula.formula(*arguments), lambda: formula(*arguments), runs=2)  # noqa: B023
     total["textbook"] += slow
     total["kernel"] += fast
     print(f"{name:28}{1000 * slow:10.2f}{1000 * fast:10.2f}{slow / fast:8.1f}")
@@ -327,8 +331,8 @@ def layer_operations(lengths, H=256, I=1024):
 
 
 with inference():
-    with_padding = seconds(lambda: model(ids), runs=4)  # every position counts as a token
-    without = seconds(lambda: model(ids, attention_mask=mask), runs=4)
+    # without a mask every position counts as a token
+    with_padding, without = seconds(lambda: model(ids), lambda: model(ids, attention_mask=mask), runs=6)
 share = layer_operations(lengths) / layer_operations([S] * B)
 print(f"{mask.mean():.0%} of the positions are tokens, with {share:.0%} of the operations: {1000 * without:.1f} ms, "
       f"{without / with_padding:.0%} of {1000 * with_padding:.1f} ms")  # fmt: skip
@@ -466,10 +470,12 @@ draw(
     plotting.curves,
     "ch19_rounding.png",
     panels=[
-        {"title": "every formula's result rounded", "xlabel": "layer", "ylabel": "error", "log": "y",
-         "series": {name: (number, of) for name, of in off.items()}, "markers": True, "ylim": (1e-8, 0.1)},
-        {"title": "the same in units of u", "xlabel": "layer", "ylabel": "error / u",
-         "series": {name: (number, of) for name, of in in_units.items()}, "markers": True, "ylim": (0, 3)},
+        {"title": title, "xlabel": "layer", "ylabel": unit, "markers": True, "xticks": [1, 4, 8, 12], **axis,
+         "series": {name: (number, of) for name, of in errors.items()}}
+        for title, unit, axis, errors in (
+            ("every formula's result rounded", "error", {"log": "y", "ylim": (1e-8, 0.1)}, off),
+            ("the same in units of u", "error / u", {"ylim": (0, 3)}, in_units),
+        )
     ],
     height=3.0,
 )  # fmt: skip
