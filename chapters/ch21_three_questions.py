@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 21 · Too slow, too weak, worse on new text: three questions to a training, each answered by a measurement
 #
-# Needs: chapters 02, 05, 08, 12 and 13. Runtime: 20 seconds.
+# Needs: chapters 02, 05, 08, 12 and 13. Runtime: 30 seconds.
 #
 # **What you will understand.** How two numbers, the loss on training text and the loss on new text, tell which of three
 # things is wrong; what learning rate, batch size, size of the model and amount of data do to them; why a batch four
