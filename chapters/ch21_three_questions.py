@@ -50,9 +50,10 @@ SEEDS, FEW_SEEDS = (range(10), range(10)) if FULL else (range(3), range(2))
 #
 # ## A task that can go badly
 #
-# In the valley, the small invented world of `bertnp tour`, people, animals and places are talked of in 40 words for
-# good feelings and bad ones. Our sentences have two such words, of the same kind; and in half of them stands "never" or
-# "not", which turns good into bad. So no single word tells the answer: it takes a feeling *and* whether it is denied.
+# In the valley, the small invented world of `bertnp tour`, people, animals and places are talked of in some forty words
+# for good feelings and bad ones. Our sentences have two such words, of the same kind; and in half of them stands
+# "never" or "not", which turns good into bad. So no single word tells the answer: it takes a feeling *and* whether it
+# is denied.
 
 # %%
 PLAIN = [
@@ -311,6 +312,7 @@ by_amount = {N: row(f"N = {N}", [trained(N=N, seed=seed) for seed in SEEDS]) for
 gap = {N: found[2] - found[0] for N, found in by_amount.items()}
 print("gap (a):", {N: f"{of:.2f}" for N, of in gap.items()})
 assert by_amount[32][1] > 0.95 and by_amount[32][3] < 0.75 and by_amount[512][3] > 0.95
+assert by_amount[32][2] > 1  # sure and wrong
 assert gap[32] > gap[64] > gap[128] > gap[512] and gap[512] < 0.15
 
 # %% [markdown]
