@@ -81,8 +81,9 @@ assert abs(rise / 0.001 - 64) < 0.02
 #
 # That is the **central difference**. Half the step, a quarter of the error. But $h$ cannot be made as small as one
 # likes: $f$ is known to 16 digits only, $f(x+h)$ and $f(x-h)$ agree in more and more of them, and the difference keeps
-# the rest. That error grows as $\epsilon\,|f| / h$ with $\epsilon = 2\cdot10^{-16}$. Together they are smallest near
-# $h = \epsilon^{1/3} \approx 6 \cdot 10^{-6}$.
+# the rest. That error grows as $\epsilon\,|f| / h$ with $\epsilon = 2\cdot10^{-16}$. One falls with $h$, the other
+# rises: together they are smallest where both are about as large, $h^2 = \epsilon/h$ (for a function whose numbers are
+# of size 1), so near $h = \epsilon^{1/3} \approx 6 \cdot 10^{-6}$.
 #
 # There is a trick that does not subtract at all. Put $x + ih$ into (b), with $i^2 = -1$, and look at the imaginary
 # part:

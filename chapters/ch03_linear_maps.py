@@ -28,7 +28,7 @@ from bertnp.learn import draw, show
 #
 # ## The formula
 #
-# With $t$ for the token, $i$ for the input and $j$ for the output:
+# With $t$ for the token, one of $T$ in all, $i$ for the input and $j$ for the output:
 #
 # $$ y_{tj} = \sum_i x_{ti}\, W_{ji} + b_j \qquad\text{or, as matrices,}\qquad y = x W^{\mathsf T} + b \tag{3.1} $$
 #
@@ -93,9 +93,10 @@ assert db.tolist() == [1, 1, 2]
 # Follow one of each: $db_3 = 0 + 2 = 2$; $dW_{31} = 0\cdot1 + 2\cdot3 = 6$; $dx_{22} = 0\cdot0 + 1\cdot1 + 2\cdot(-1) =
 # -1$.
 #
-# The code takes any number of axes in front, $(B, S, n)$ for a batch: `reshape(-1, n)` lays all tokens under each
-# other, since to the weights it makes no difference which row of the batch a token is in. And it calls a formula of
-# its own for the part without $b$, which BERT needs in places where the offset is added later:
+# The code takes any number of axes in front. A batch is $(B, S, n)$: $B$ texts of $S$ tokens each, $T = B S$ in all.
+# `reshape(-1, n)` lays all tokens under each other, since to the weights it makes no difference which row of the batch
+# a token is in. And it calls a formula of its own for the part without $b$, which BERT needs in places where the offset
+# is added later:
 #
 # $$ y = x W^{\mathsf T} \tag{3.3} $$
 #
@@ -111,7 +112,8 @@ assert np.array_equal(product_backward(dy, x, W)[1], dW)
 #
 # ## Broadcasting, and its way back
 #
-# When shapes differ, NumPy writes them right-aligned and copies along every axis that is missing or 1:
+# When shapes differ, NumPy writes them right-aligned and copies along every axis that is missing or 1. Two examples;
+# $H$ is how many numbers BERT has for each token, its **hidden size**:
 #
 #     x + b           (B, S, m)              words + positions    (B, S, H)
 #                           (m)                                      (S, H)

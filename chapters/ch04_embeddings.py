@@ -92,7 +92,7 @@ assert dtable[3].tolist() == [11, 0, 5]  # the tokens 0 and 2
 # ## Three tables
 #
 # BERT adds the rows of word, position and segment (here called token type), normalises the sum (chapter 06) and, in
-# training, drops some of it (chapter 08):
+# training, drops some of it (chapter 08). With $W$ $(V, H)$, $P$ $(512, H)$ and $T$ $(2, H)$ for the three tables:
 #
 # $$ x_t = \operatorname{drop}\big(\operatorname{LayerNorm}(W[\text{word}_t] + P[\text{position}_t] +
 #    T[\text{type}_t])\big) \tag{4.3} $$

@@ -147,7 +147,8 @@ show(gelu_feed_forward, gelu_feed_forward_backward)
 
 # %% [markdown]
 # Note what is kept for the backward: $u$, but not $h$. Both are the largest arrays of the layer; $h$ is computed again
-# from $u$ when it is needed, which costs little and saves a third of the memory.
+# from $u$ when it is needed, which costs little and saves a quarter of what a layer would have to keep (chapter 11
+# counts it).
 #
 # One token, $H = 2$, $I = 3$, with weights of 0 and $\pm1$, to follow with the table above:
 

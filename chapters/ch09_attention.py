@@ -38,7 +38,9 @@ from bertnp.learn import draw, show
 #
 # ## The formula
 #
-# A row for each token: $Q$ $(S, D)$, $K$ and $V$ $(K, D)$, with $S$ queries, $K$ keys, and $D$ numbers in each vector:
+# A row for each token: $Q$ $(S, D)$, $K$ and $V$ $(K, D)$, with $S$ queries, $K$ keys, and $D$ numbers in each vector.
+# (The letter $K$ has two jobs, as everywhere in the field: in formulas it is the matrix, in shapes the number of its
+# rows.)
 #
 # $$ Y = P\, V, \qquad P = \operatorname{softmax}\!\left( \frac{Q K^{\mathsf T}}{\sqrt D} \right) \text{ over the keys}
 # $$
@@ -134,7 +136,7 @@ assert np.allclose(P[0, 0], [[1 / 3, 2 / 3, 0], [1 / 2, 1 / 2, 0]])
 # In words: a share should grow if its value points where the output should go. A value moves as its lookers want it
 # to, each by as much as it looks.
 #
-# **Back through the softmax.** Each row for itself, by (9.2):
+# **Back through the softmax.** Each row for itself, by (9.2), with $P$ for $y$ and $Z$ for $x$:
 #
 # $$ dZ_{sk} = P_{sk} \Big( dP_{sk} - \sum_j dP_{sj} P_{sj} \Big) \tag{b} $$
 #

@@ -206,7 +206,8 @@ assert np.allclose(named, matmul)
 # Everything between is of no use.
 #
 # A BERT of one layer and four heads learns it, once as it is, and once with a mask by which each token sees only eight
-# places to either side. (A mask may be a table $(B, S, S)$ of who may read whom.)
+# places to either side. (A mask may be a table $(B, S, S)$ of who may read whom. What turns a gradient into a step is
+# AdamW, chapter 13; what puts the encoder's vectors into scores of words, chapter 12.)
 
 # %%
 S, FIRST_DIGIT, MASK = 40, 5, 4  # the ids: five special tokens, then ten digits

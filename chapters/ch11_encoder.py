@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11 · The encoder, forwards and backwards: one layer from its parts, a stack of layers, and padding taken out
 #
-# Needs: chapters 02, 03, 04, 06, 07, 08, 09 and 10. Runtime: 5 seconds.
+# Needs: chapters 02, 03, 04, 06, 07, 08, 09 and 10. Runtime: 8 seconds.
 #
 # **What you will understand.** How the parts of the last chapters make one layer of BERT; its whole backward, in which
 # the only new thing is *where paths meet*; what a forward must keep for it, and how much memory that is; how a gradient

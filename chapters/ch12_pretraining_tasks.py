@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 12 · Masked words and next sentence: what BERT is trained on, and a table that is used twice
 #
-# Needs: chapters 01, 02, 03, 04, 05, 06, 07, 10 and 11. Runtime: 6 seconds.
+# Needs: chapters 01, 02, 03, 04, 05, 06, 07, 10 and 11. Runtime: 8 seconds.
 #
 # **What you will understand.** The two tasks that teach BERT a language from plain text, with nobody labelling
 # anything; how words are hidden, and why not all of them; the heads that answer, with their backwards; why the table of
@@ -113,7 +113,7 @@ show(BertPredictionHeadTransform, BertLMPredictionHead)
 # ## By hand
 #
 # Leave out everything between the two uses of the table, the encoder and (12.1): look a word up, and compare it with
-# all words.
+# all words. From here on $t$ counts tokens again.
 #
 # $$ y_{tv} = \sum_h E_{\mathrm{id}_t h}\, E_{v h} \tag{12.3} $$
 #
@@ -166,10 +166,10 @@ show(dE=dE)
 assert dE.tolist() == [[1, 2], [1, 0], [1, 0]]
 
 # %% [markdown]
-# In BERT the whole encoder stands between the two roles; that changes what $dx_t$ is, but not the rule. With $t$ of
-# (12.1) in the rows of a matrix, (a) is $d\text{logits}^{\mathsf T}\, t$, the $dW$ of a linear map (3.4); then the
-# gradient goes back through (12.1), through all layers, and arrives at the embeddings, where (b) adds it to the rows of
-# the words that were read. In the library both are the same `Parameter`, and its `add_grad` adds.
+# In BERT the whole encoder stands between the two roles; that changes what $dx_t$ is, but not the rule. With the
+# vectors $t$ of (12.1) as the rows of a matrix, (a) is $d\text{logits}^{\mathsf T}\, t$, the $dW$ of a linear map
+# (3.4); then the gradient goes back through (12.1), through all layers, and arrives at the embeddings, where (b) adds
+# it to the rows of the words that were read. In the library both are the same `Parameter`, and its `add_grad` adds.
 #
 # Mark the difference between the two: (b) touches only words that stand in the batch. (a) touches *all* words, for
 # each of them is a possible answer, and a wrong one should be pushed away a little.

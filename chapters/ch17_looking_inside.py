@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 17 · Looking inside: attention, gradient × input, and heads taken out
 #
-# Needs: chapters 02, 05, 08, 09 and 10. Runtime: 8 seconds.
+# Needs: chapters 02, 05, 08, 09 and 10. Runtime: 10 seconds.
 #
 # **What you will understand.** Four ways to ask a trained model why it said what it said; what each of them really
 # measures, derived from its definition; which claims about them are theorems and which are hopes; how to switch off a

@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from bertnp import blas
+from bertnp.backend import share
 
 
 def describe_machine(threads):
@@ -53,7 +54,12 @@ def blas_description():
 
 
 def matrix_peak(seconds=1.0):
-    """The most operations a second that a float32 product reaches here: the best median over a few large shapes."""
+    """The most operations a second that a float32 product reaches here: the best median over a few large shapes.
+
+    A product of (m, k) by (k, n) is 2 m k n operations.
+
+    Chapter 19, equation 19.1.
+    """
     rng = np.random.default_rng(0)
     best = 0.0
     shapes = ((1024, 768, 3072), (1024, 3072, 768), (2048, 2048, 2048))
@@ -68,6 +74,36 @@ def matrix_peak(seconds=1.0):
             times.append(time.perf_counter() - began)
         best = max(best, 2 * m * k * n / statistics.median(times))
     return best
+
+
+def memory_rate(size=1 << 25, times=4):
+    """The most bytes a second that a copy of a large float32 array reads and writes here, on all cores.
+
+    size: elements; the array should be larger than what the processor keeps in its caches
+    """
+    source, target = np.ones(size, np.float32), np.ones(size, np.float32)
+
+    def copy(number):
+        part = slice(number * size // 16, (number + 1) * size // 16)
+        np.copyto(target[part], source[part])
+
+    best = float("inf")
+    for _ in range(times):
+        began = time.perf_counter()
+        share(copy, 16)
+        best = min(best, time.perf_counter() - began)
+    return 2 * source.nbytes / best
+
+
+def attainable(intensity, peak, rate):
+    """The roofline: min(peak, intensity × rate) operations a second                                Williams et al. 2009
+
+    intensity: operations for each byte that is read or written; a number or an array
+    peak: operations a second, at most   rate: bytes a second, at most
+
+    Chapter 19, equation 19.2.
+    """
+    return np.minimum(peak, intensity * rate)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,10 @@ def swap_words(words, p, rng):
 def replace_words(texts, p, rngs, fill, mask, top_k=10):
     """Each word is, with probability p, replaced by one of the top_k words that fit there, but never by itself.
 
-    The words of one text are masked together; of those that fit, each is drawn with its probability among them. Only
-    words of letters are replaced, and by such.
+    The words of one text are masked together; of those that fit, each is drawn with its probability among them,
+    q(w) = p(w) / Σ p(w') over the top_k words w'. Only words of letters are replaced, and by such.
+
+    Chapter 21, equation 21.1.
 
     fill: function that gives, for texts with [MASK]s, the words that fit each and their probabilities: for each text a
       list of [(word, probability), ...]; None for a text that is too long   mask: how [MASK] is written

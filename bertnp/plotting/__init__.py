@@ -2,7 +2,7 @@
 
 from bertnp.plotting.heads import ablation, head_importance
 from bertnp.plotting.pretraining import accuracy_by_labels, attention, loss_and_floor
-from bertnp.plotting.speed import speed
+from bertnp.plotting.speed import roofline, speed
 from bertnp.plotting.teaching import curves, layer_norm_circle, matrices, tokens
 from bertnp.plotting.training import confusion_matrix, learning_curve, predicted_against_true, sweep, training_curves
 from bertnp.plotting.translation import cross_attention, sinusoids
@@ -20,6 +20,7 @@ __all__ = [
     "loss_and_floor",
     "matrices",
     "predicted_against_true",
+    "roofline",
     "sinusoids",
     "speed",
     "sweep",

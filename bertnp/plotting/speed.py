@@ -1,5 +1,7 @@
 """Pictures of what `bertnp bench` measured."""
 
+import numpy as np
+
 from bertnp.plotting.style import PAGE_WIDTH, SERIES, picture
 
 LETTERS = {"B": "sequences B", "S": "length S", "L": "layers L", "H": "hidden size H"}
@@ -90,3 +92,28 @@ def growth(axes, found):
     start = ", ".join(f"{letter} = {value}" for letter, value in found["start"].items())
     axes.set(title="Forward and backward", ylabel="seconds", xlabel=f"times the size at the start: {start}")
     axes.legend(fontsize=7)
+
+
+def roofline(points, peak, rate, path):
+    """Draw how fast steps ran beside how fast they can at most: min(peak, intensity × rate), on logarithmic axes.
+
+    points: {name: (operations a byte, operations a second)}   peak: operations a second   rate: bytes a second
+    """
+    reached = np.array(list(points.values()))
+    ridge = peak / rate
+    across = np.array([min(reached[:, 0].min(), ridge) / 3, ridge, max(reached[:, 0].max(), ridge) * 3])
+    with picture(path, PAGE_WIDTH, 3.4) as figure:
+        axes = figure.subplots()
+        axes.plot(across, np.minimum(peak, across * rate) / 1e9, color="#000000", label="the roof")
+        axes.axvline(ridge, color="#888888", linewidth=0.8, linestyle=":")
+        for style, (name, (intensity, speed)) in zip(SERIES[1:] + SERIES[:1], points.items(), strict=False):
+            axes.plot(intensity, speed / 1e9, linestyle="none", color=style["color"], marker=style["marker"],
+                      markersize=7, label=name)  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+        limits = f"at most {peak / 1e9:.0f} GFLOP/s and {rate / 1e9:.0f} GB/s"
+        axes.set_title(f"{limits}: they meet at {ridge:.0f} operations a byte")
+        axes.set(xlabel="operations for each byte", ylabel="GFLOP/s")
+        axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -66,14 +66,20 @@ def _without_minus_zero(text):
     return text if float(text) else text.removeprefix("-")
 
 
-def curves(panels, path, height=2.8, width=PAGE_WIDTH):
+def curves(panels, path, height=2.8, width=PAGE_WIDTH, columns=None):
     """Draw curves, one panel beside the other.
 
     panels: dictionaries with series {name: (x, y)}, title, xlabel, ylabel, and maybe log ("x", "y" or "xy"),
-    levels {name: y}, markers (True for a mark at each point), xlim, ylim
+    levels {name: y}, markers (True for a mark at each point), xlim, ylim, xticks, yticks
+    height: of a line of panels, inches   columns: panels in a line; None: all
     """
-    with picture(path, width, height) as figure:
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    columns = columns or len(panels)
+    lines = -(-len(panels) // columns)
+    with picture(path, width, height * lines) as figure:
+        grid = figure.subplots(lines, columns, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_axis_off()
+        for axes, panel in zip(grid.flat, panels, strict=False):
             for style, (name, (x, y)) in zip(SERIES, panel["series"].items(), strict=False):
                 style = style if panel.get("markers") else {**style, "marker": ""}
                 axes.plot(x, y, label=name, **style)
@@ -82,6 +88,11 @@ def curves(panels, path, height=2.8, width=PAGE_WIDTH):
             for letter in panel.get("log", ""):
                 getattr(axes, f"set_{letter}scale")("log")
                 getattr(axes, f"{letter}axis").set_major_formatter("{x:g}")
+                getattr(axes, f"{letter}axis").set_minor_formatter("")
+            for letter in "xy":
+                if f"{letter}ticks" in panel:
+                    ticks = panel[f"{letter}ticks"]
+                    getattr(axes, f"{letter}axis").set_ticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set(title=panel.get("title", ""), xlabel=panel["xlabel"], ylabel=panel["ylabel"])
             axes.set(**{name: panel[name] for name in ("xlim", "ylim") if name in panel})
             if len(panel["series"]) > 1 or panel.get("levels"):

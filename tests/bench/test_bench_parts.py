@@ -10,6 +10,7 @@ from bertnp.backend import Formula
 from bertnp.bench import growth
 from bertnp.bench.breakdown import Clock, breakdown
 from bertnp.bench.cold_start import installed_bytes, measure_cold_start, needed, normal
+from bertnp.bench.machine import attainable, memory_rate
 from bertnp.bench.report import breakdown_lines, cold_start_lines, growth_lines
 from bertnp.bench.running import Runner
 
@@ -88,3 +89,13 @@ def test_all_predict_the_same(monkeypatch):
     for side in ("torch", "onnx"):
         assert found[side]["logits"] == pytest.approx(found["bertnp"]["logits"], abs=1e-5)
         assert found[side]["installed_bytes"] > 1e7
+
+
+def test_a_copy_reads_and_writes_every_byte(monkeypatch):
+    now = iter([0.0, 4.0, 10.0, 12.0])  # the second copy is the faster one
+    monkeypatch.setattr("bertnp.bench.machine.time.perf_counter", lambda: next(now))
+    assert memory_rate(size=1000, times=2) == 2 * 4000 / 2.0
+
+
+def test_the_roof_is_memory_first_and_then_arithmetic():
+    assert attainable(np.array([0.5, 10.0, 20.0]), peak=100.0, rate=10.0).tolist() == [5.0, 100.0, 100.0]

@@ -44,3 +44,14 @@ def test_a_longer_bar_for_a_larger_ratio(tmp_path):
 def test_nothing_to_draw(tmp_path):
     with pytest.raises(ValueError, match="there is nothing to draw"):
         plotting.speed({"cases": []}, tmp_path / "a.png")
+
+
+def test_a_roof_with_points_below_it(tmp_path):
+    points = {"a sum": (0.1, 1e9), "a product": (200.0, 9e10)}
+    plotting.roofline(points, 1e11, 1e10, tmp_path / "a.png")
+    image = matplotlib.image.imread(tmp_path / "a.png")[..., :3]
+    assert image.shape[1] == 1040
+    for colour in ([0, 0x72, 0xB2], [0xD5, 0x5E, 0]):
+        assert (np.abs(image - np.array(colour) / 255).max(-1) < 0.02).sum() > 100  # in the axes and in the legend
+    plotting.roofline(points, 1e11, 1e10, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -15,6 +15,8 @@ DRAWINGS = {
     "matrices": lambda path: plotting.matrices([TABLE, TABLE], path),
     "matrices in two lines": lambda path: plotting.matrices([TABLE, LONG, TABLE], path, columns=2, shares=True),
     "curves": lambda path: plotting.curves([{**LINE, **AXES}, {**LINE, **AXES, "log": "y", "markers": True}], path),
+    "curves in lines, with ticks": lambda path: plotting.curves([{**LINE, **AXES, "log": "x", "xticks": [1, 2]}] * 3,
+                                                                path, columns=2),
     "curves and levels": lambda path: plotting.curves([{**LINE, **AXES, "levels": {"floor": 2.0}}], path, width=4.0),
     "tokens": lambda path: plotting.tokens(BOXES, path, height=2.0),
     "circle": lambda path: plotting.layer_norm_circle(2 * CIRCLE, CIRCLE, CIRCLE, 0.5 * CIRCLE, path),
