@@ -180,8 +180,9 @@ def row(name, results):
 #
 # Whoever makes batches larger and leaves the rate as it is, makes the training slower by just that factor.
 #
-# **The luck of a test.** A model that is right with probability $p$ is right on a share of $n$ new examples that
-# scatters about $p$ by
+# **The luck of a test.** A model is right with probability $p$. Its score on one example, 1 or 0, has the mean $p$, and
+# its square distance from it is $p\,(1-p)^2 + (1-p)\,p^2 = p\,(1-p)$ in the mean. Its share of right answers on $n$ new
+# examples is a mean of $n$ such scores, and so, as in (b), scatters about $p$ by
 #
 # $$ \sqrt{\frac{p\,(1-p)}{n}} \tag{d} $$
 #
@@ -471,9 +472,9 @@ draw(plotting.curves, "ch21_three_questions.png", panels=[{**panel, "markers": T
 # ## What others do
 #
 # * **The paper** tries rates of 5, 3 and 2 times $10^{-5}$, batches of 16 and 32, and 2 to 4 epochs for each task, and
-#   for the large model several seeds on small data sets: some seeds fail (too slow, to be exact).
-# * **Large batches**: You et al. 2020 trained BERT with batches of 32,768, rates raised with $\sqrt B$ and a warm-up to
-#   match. Google's own has 256.
+#   for the large model several seeds on small data sets, since some fail.
+# * **Large batches**: You et al. 2020 trained BERT with batches of some 32,000, rates raised with $\sqrt B$ and a
+#   warm-up to match. Google's own has 256.
 # * **Augmentation**: Wei & Zou 2019 leave out, insert and swap words (EDA); Kobayashi 2018 lets a language model
 #   replace them, and gives it the label to read, so that what it says fits the label. That is the cure for the third
 #   way above.

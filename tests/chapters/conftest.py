@@ -1,25 +1,14 @@
 """Chapters run in the background while other tests do: they take minutes, and a computer has more than one core."""
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-HANGS = 900  # seconds after which a chapter is taken to hang, on a machine that is busy with much else
-TWICE = """
-import os, runpy, sys
-for folder in sys.argv[2:]:
-    os.environ["BERTNP_FIGURES"] = folder
-    argv, sys.argv = sys.argv, sys.argv[1:2]
-    runpy.run_path(argv[1], run_name="__main__")
-    sys.argv = argv
-"""
 
 
 @dataclass
@@ -30,49 +19,37 @@ class Run:
     """
 
     returncode: int
-    stderr: str
+    errors: str
     pictures: tuple
     left_behind: list
 
 
 class Runs:
-    """Chapters that run, as many at a time as there are cores."""
+    """Chapters that are run by a process of their own, so that nothing that tests do reaches them."""
 
     def __init__(self, chapters):
         self.folder = tempfile.TemporaryDirectory(prefix="bertnp-chapters-", ignore_cleanup_errors=True)
-        self.pool = ThreadPoolExecutor(os.cpu_count() or 1)
-        self.processes = []
-        self.results = {chapter.number: self.pool.submit(self.run, chapter) for chapter in chapters}
+        program = Path(__file__).with_name("twice.py")
+        paths = [str(chapter.path) for chapter in chapters]
+        self.process = subprocess.Popen(
+            [sys.executable, str(program), self.folder.name, *paths], stdin=subprocess.PIPE
+        )  # fmt: skip
 
-    def run(self, chapter):
-        """Twice in one process, in a folder of its own, on a console that knows Western letters only."""
-        work = Path(self.folder.name) / chapter.path.stem
-        work.mkdir()
+    def of(self, chapter):
+        """The run of a chapter, when it is over."""
+        told = Path(self.folder.name, f"{chapter.path.stem}.json")
+        while not told.exists():
+            assert self.process.poll() is None or told.exists(), "twice.py has ended without running this chapter"
+            time.sleep(0.05)
+        work = told.with_suffix("")
         folders = [work / "first", work / "second"]
-        environment = {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252", "OPENBLAS_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            [sys.executable, "-c", TWICE, str(chapter.path), *map(str, folders)],
-            cwd=work,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            encoding="cp1252",
-        )
-        self.processes.append(process)
-        try:
-            _, stderr = process.communicate(timeout=HANGS)
-        finally:
-            process.kill()
         pictures = tuple({path.name: path.read_bytes() for path in folder.glob("*")} for folder in folders)
         left_behind = [path.name for path in work.iterdir() if path not in folders]
-        return Run(process.returncode, stderr, pictures, left_behind)
+        return Run(**json.loads(told.read_text(encoding="utf-8")), pictures=pictures, left_behind=left_behind)
 
     def stop(self):
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        for process in self.processes:
-            process.kill()
-        self.pool.shutdown()
+        self.process.stdin.close()
+        self.process.wait()
         self.folder.cleanup()
 
 
@@ -89,8 +66,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    chapters = {item.callspec.params["chapter"].number: item.callspec.params["chapter"] for item in session.items
-                if asks(item)}  # fmt: skip
+    chapters = {item.callspec.params["chapter"].number: item.callspec.params["chapter"]
+                for item in session.items if asks(item)}  # fmt: skip
     if chapters and not session.config.option.collectonly:
         session.config.stash[RUNS] = Runs(chapters.values())
 
@@ -103,5 +80,4 @@ def pytest_sessionfinish(session):
 @pytest.fixture
 def run_of(request):
     """A function that gives the `Run` of a chapter."""
-    runs = request.config.stash[RUNS]
-    return lambda chapter: runs.results[chapter.number].result()
+    return request.config.stash[RUNS].of

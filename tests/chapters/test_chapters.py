@@ -52,7 +52,7 @@ def markdown_of(chapter):
 @by_chapter
 def test_runs_from_any_folder_and_draws_the_same_twice(chapter, run_of):
     run = run_of(chapter)
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == 0, run.errors
     first, second = run.pictures
     assert first.keys() == second.keys()
     assert {name for name in first if first[name] != second[name]} <= MEASURED
