@@ -344,6 +344,28 @@ def test_small_products_are_products(monkeypatch):
         np.testing.assert_allclose(out, a @ b, rtol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_short_sequences_are_padded_and_done_together(monkeypatch, dtype):
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(1, 6, attention_heads.MANY_SHORT[0])
+    query, key, value, dy = (rng.normal(size=(lengths.sum(), 6)).astype(dtype) for _ in range(4))
+    at = lengths, lengths, 2
+    more = {"mask": rng.random((len(lengths), 1, lengths.max())) < 0.7, "p": 0.25}
+    more["keep"] = rng.random((len(lengths), 2, lengths.max(), lengths.max())) >= 0.25
+
+    def both(out=None):
+        y = F.packed_attention(query, key, value, *at, **more)
+        return y, *F.packed_attention_backward(dy, query, key, value, *at, **more, out=out)
+
+    assert attention_heads.are_many_and_short(*at)
+    spaces = tuple(np.full_like(query, np.nan) for _ in range(3))
+    padded = both(spaces)
+    assert all(a is b for a, b in zip(padded[1:], spaces, strict=True))
+    monkeypatch.setattr(attention_heads, "MANY_SHORT", (len(lengths) + 1, 1 << 14))
+    for name, a, b in zip(("y", "dquery", "dkey", "dvalue"), padded, both(), strict=True):
+        assert_close(a, b, TOLERANCE[dtype], name)
+
+
 @pytest.mark.parametrize("size", [1.0, 3.0, 30.0, 1000.0])
 def test_scores_of_any_size(size):
     """Small ones take no maximum, large ones do; infinite and undefined ones stay what they are."""

@@ -5,13 +5,19 @@ import math
 import numpy as np
 
 from bertnp.backend.buffers import empty
-from bertnp.backend.formula import kernel
+from bertnp.backend.formula import FORMULAS, kernel
 from bertnp.backend.numpy_kernels.blocks import FLOATS, block_count, rows_of_block
 from bertnp.backend.threads import share
 
 ONE_THREAD = 1 << 18  # multiply-adds: BLAS does a product of this size on the calling thread
 ONE_THREAD_VECTOR = 9216  # the same for a matrix of so many elements times a vector
+MANY_SHORT = 16, 1 << 14  # sequences at least, padded scores at most: quicker all together than one by one
 SAFE = 60.0  # exp of scores up to this size neither overflows nor vanishes, in float32
+
+
+def are_many_and_short(query_lengths, lengths, heads):
+    least, most = MANY_SHORT
+    return len(lengths) >= least and len(lengths) * heads * int(query_lengths.max() * lengths.max()) <= most
 
 
 def small_products(a, b, out):
@@ -102,6 +108,9 @@ class Core:
 
 @kernel("packed_attention", backend="numpy", dtypes=FLOATS)
 def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0):
+    if are_many_and_short(query_lengths, lengths, heads):
+        textbook = FORMULAS["packed_attention"].textbook
+        return textbook(query, key, value, query_lengths, lengths, heads, mask, keep, p)
     core = Core(query, key, value, query_lengths, lengths, heads, mask, keep, p)
     y = empty(query.shape, query.dtype) if query_lengths.all() and lengths.all() else np.zeros_like(query)
     results = core.by_head(y)
@@ -124,6 +133,9 @@ def packed_attention(query, key, value, query_lengths, lengths, heads, mask=None
 def packed_attention_backward(
     dy, query, key, value, query_lengths, lengths, heads, mask=None, keep=None, p=0.0, out=None
 ):
+    if are_many_and_short(query_lengths, lengths, heads):
+        textbook = FORMULAS["packed_attention_backward"].textbook
+        return textbook(dy, query, key, value, query_lengths, lengths, heads, mask, keep, p, out)
     core = Core(query, key, value, query_lengths, lengths, heads, mask, keep, p)
     if out is None:
         out = tuple(empty(x.shape, x.dtype) for x in (query, key, value))
