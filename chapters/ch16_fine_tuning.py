@@ -84,8 +84,9 @@ show(BertForTokenClassification)
 # $$ L = \frac1W \sum_i w_{y_i}\, (-\ln p_i[y_i]), \qquad W = \sum_i w_{y_i} \tag{16.1} $$
 #
 # It is divided by the sum of the *weights*, not by the number of examples: so it is still a mean, and with equal
-# weights it is the plain cross-entropy. (In the code stands $t_i[c]$, which is $w_c$ at the right class and else 0;
-# and, with smoothed labels, something at the others.)
+# weights it is the plain cross-entropy. (The code has $t_i[c]$ for what stands before the logarithms: $w_c$ at the
+# right class and 0 at the others; with labels smoothed by $\varepsilon$, chapter 05, each of the others has a little,
+# $w_c\, \varepsilon / C$, too.)
 #
 # For several classes at once each is a yes-or-no question, in which a *yes* of class $c$ counts $w_c$ times:
 #
@@ -198,6 +199,27 @@ assert token_labels == [-100, 0, 0, 1, -100, 0, 0, -100]
 # %% [markdown]
 # ## The backward, step by step
 #
+# **A head for sentences.** Nothing new: from $d\text{logits}$ of the loss back through the linear map (3.2), dropout
+# (chapter 08) and the pooler (12.6), which gives a gradient to the vectors of `[CLS]` alone; then through the encoder
+# (chapter 11), where attention hands it on to all tokens.
+
+# %%
+show(BertForSequenceClassification.backward)
+tiny = {"vocab_size": 11, "hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 7,
+        "max_position_embeddings": 6}  # fmt: skip
+ids = np.array([[2, 5, 4, 9, 3], [2, 4, 5, 3, 0]])
+given = {"input_ids": ids, "attention_mask": (ids > 0).astype(int)}
+judge = BertForSequenceClassification(BertConfig(**tiny, num_labels=3), dtype=np.float64).eval()
+out = judge(**given, labels=np.array([2, 0]), output_hidden_states=True)
+judge.backward()
+dense, first_vectors = judge.bert.pooler.dense, np.array(out.hidden_states[-1])[:, 0]  # h of [CLS], (B, H)
+pooled = np.tanh(linear(first_vectors, dense.weight.data, dense.bias.data))  # (12.5)
+dlogits = (softmax(np.array(out.logits)) - np.eye(3)[[2, 0]]) / 2  # (5.6), B = 2
+dpooled, dW, _ = linear_backward(dlogits, pooled, judge.classifier.weight.data)
+_, dW_pooler, _ = linear_backward(dpooled * (1 - pooled**2), first_vectors, dense.weight.data)  # (12.6)
+assert np.allclose(judge.classifier.weight.grad, dW) and np.allclose(dense.weight.grad, dW_pooler)
+
+# %% [markdown]
 # **Weighted cross-entropy.** By each logarithm $\ln p_i[c]$ the loss has the slope $-t_i[c]/W$. That is the $dy$ of a
 # log-softmax, whose backward (5.4) is $dx_c = dy_c - p_c \sum_k dy_k$:
 #
@@ -228,7 +250,7 @@ assert np.allclose(dlogits, [[-0.1, 0.1], [-0.1, 0.1], [9 / 20, -9 / 20]]) and n
 # $$ dx^{\text{start}} = \frac{dL}{2B} (p^{\text{start}} - e_a), \qquad
 #    dx^{\text{end}} = \frac{dL}{2B} (p^{\text{end}} - e_b) \tag{16.8} $$
 #
-# Side by side they are $d\text{logits}$ $(B, S, 2)$ of *one* linear map with two outputs; from there (3.4): $dh_s =
+# Side by side they are $d\text{logits}$ $(B, S, 2)$ of *one* linear map with two outputs; from there (3.2): $dh_s =
 # dx^{\text{start}}_s W_0 + dx^{\text{end}}_s W_1$. Every token has a gradient, for every token was a possible answer.
 # In a classifier of sentences only `[CLS]` has one (12.6), and in a tagger only the labelled tokens.
 #
@@ -280,10 +302,6 @@ assert report.ok
 # And whole models, from each head to the embeddings:
 
 # %%
-tiny = {"vocab_size": 11, "hidden_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 7,
-        "max_position_embeddings": 6}  # fmt: skip
-ids = np.array([[2, 5, 4, 9, 3], [2, 4, 5, 3, 0]])
-given = {"input_ids": ids, "attention_mask": (ids > 0).astype(int)}
 CASES = {
     "a class": (BertForSequenceClassification, 3, {"labels": np.array([2, 0])}),
     "a number": (BertForSequenceClassification, 1, {"labels": np.array([0.3, -1.2])}),
@@ -321,7 +339,12 @@ print(
 )
 assert p1 == 0.5 and abs(total).max() < 1e-15
 
-# Points in the plane, 300 of class 0 around (0, 0) and 30 of class 1 around (1.5, 1); a linear map learns to tell them.
+# %% [markdown]
+# Now points in the plane, 300 of class 0 around $(0, 0)$ and 30 of class 1 around $(1.5, 1)$. A linear map learns to
+# tell them, by plain descent, with five weights for class 1. Two shares tell how it does: **recall**, of the points of
+# class 1 those that are found; and **precision**, of the points that are called class 1 those that are.
+
+# %%
 x = np.concatenate([rng.randn(300, 2), rng.randn(30, 2) + [1.5, 1.0]])
 labels = np.repeat([0, 1], [300, 30])
 WEIGHTS = [1.0, 2.0, 4.0, 8.0, 16.0]
@@ -354,7 +377,7 @@ assert np.allclose(padded[:, :4], alone) and softmax(padded)[0, 4] > 0.05
 
 # %% [markdown]
 # **Windows lose nothing.** Each token of a long text is judged once; where an answer is cut by a window's edge, that
-# window is told "no answer", and another one has it whole.
+# window is told "no answer"; and another one has it whole, as long as an answer is no longer than the stride.
 
 # %%
 whole = valley()
@@ -419,10 +442,10 @@ print(f"masked words: from {losses[0]:.2f} to {losses[-50:].mean():.2f}")
 assert losses[-50:].mean() < 0.7
 
 # %% [markdown]
-# The task: does a sentence tell a good feeling or a bad one? With 16, 32 or 64 labelled sentences. In these few, most
-# of the 40 words for moods don't occur; who starts from nothing can't know on which side they are. The same network is
-# trained in the same way from random weights and from the pre-trained ones; and *each six times*, with other labelled
-# sentences, another order, another random head.
+# The task: does a sentence tell a good feeling or a bad one? With 16, 32 or 64 labelled sentences. Each has one of 44
+# words for moods, so 16 sentences show 16 of these at most; who starts from nothing can't know on which side the others
+# are. The same network is trained in the same way from random weights and from the pre-trained ones; and *each six
+# times*, with other labelled sentences, another order, another random head.
 
 
 # %%
@@ -439,6 +462,10 @@ def start_from(model, weights):
     return model
 
 
+moods = {
+    word for name in ("happy", "lovely", "love", "loves") for words in slots[name].words.values() for word in words
+}
+assert len(moods) == 44
 test = labelled(200, "test")
 
 
@@ -652,11 +679,11 @@ assert panels[0]["values"].max() < 0.7 < 0.9 < panels[1]["values"].max()
 # ## What others do
 #
 # * **The paper** (Devlin et al. 2019, appendix A.3): 2 to 4 epochs, batches of 16 or 32, a rate of 2 to $5 \cdot
-#   10^{-5}$; and it says that on small sets "fine-tuning was sometimes unstable", so that several runs were made and
-#   the best *on the development set* taken. Ours is so small that its rate is a hundred times theirs.
+#   10^{-5}$. On small sets BERT-large did not always learn (section 4.1), so several runs were made, and the one taken
+#   that was best *on the development set*. Ours is so small that its rate is a hundred times theirs.
 # * **Google's code** cuts long sentences in classification, and makes windows for questions only, with a stride of 128
-#   and (16.5). Its optimiser leaves out the bias correction: Mosbach et al. (2021) found that to be a cause of the
-#   instability.
+#   and (16.5). Its optimiser leaves out the bias correction: Zhang et al. (2021) found that to be a cause of runs that
+#   fail.
 # * **transformers** puts dropout before each head but that for questions; so do we. Places past the end of the input
 #   are ignored in the loss of spans. Its weights are PyTorch's: `CrossEntropyLoss(weight=…)` is (16.1),
 #   `BCEWithLogitsLoss( pos_weight=…)` is (16.2).
