@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 14 · Pre-training a small BERT: one batch first, then a language, and what a curve tells of a mistake
 #
-# Needs: chapters 02, 05, 08, 11, 12 and 13. Runtime: 30 seconds.
+# Needs: chapters 02, 03, 05, 08, 09, 11, 12 and 13. Runtime: 25 seconds.
 #
 # **What you will understand.** How a BERT is trained from nothing, and how one knows at each moment whether it goes
 # well: with what loss it must begin, what it learns first and why, and which loss nobody can get below; what it has
@@ -398,18 +398,21 @@ for text, was, now in zip(gaps, new, learnt, strict=True):
     guesses = [", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in each[:3]) for each in (was, now)]
     shares[text] = [sum(g["score"] for g in each if g["token_str"] in gaps[text]) for each in (was, now)]
     print(f"{text:35} before: {guesses[0]:31} after: {guesses[1]:36} right: {shares[text][1]:.0%}")
-for text in list(gaps)[:2]:
-    assert shares[text][0] < 0.2 and shares[text][1] > 0.5
+rain, sun, _, voice = (right for _, right in shares.values())
+knows_moods, knows_voices = min(rain, sun) > 0.6, voice > 0.3
+print("knows the moods:", knows_moods, "  knows the voices:", knows_voices)
+assert max(was for was, _ in shares.values()) < 0.2 and (knows_moods or knows_voices)
 
 # %% [markdown]
 # And a thing it has not learnt in 550 steps: which sound belongs to which animal. That a sound must stand there, it
-# knows. (With `--full` it gets there.) What is rare is learnt late:
+# knows. Both come late, and suddenly; which comes first is chance: with `seed=1` it is the voices. (With `--full` it
+# has time for both.) Most of the time the network waits for what is rare:
 
 # %%
 told = [set(sentence.rstrip(".").split()) for story in stories for sentence in story]
 with_mood, with_howl = (np.mean([bool(words & sentence) for sentence in told]) for words in (GLAD | SAD, {"howled"}))
 print(f"sentences with a mood: {with_mood:.0%}; with the wolf's voice: {with_howl:.1%}")
-assert with_mood > 0.25 and with_howl < 0.03 and (FULL or shares["The wolf [MASK] in the forest."][1] < 0.6)
+assert with_mood > 0.25 and with_howl < 0.03
 
 # %% [markdown]
 # **From where does it know?** Take something away from it and see what gets worse. Words of different kinds are told by
@@ -467,23 +470,23 @@ draw(
     unit="nats per word",
 )
 assert abs(mean_of["all"] - after["masked_lm_loss"]) < 1e-4
-assert mean_of["all"] + 0.1 < mean_of["own passage"] < mean_of["2 neighbours"] < mean_of["only itself"]
+assert mean_of["all"] + 0.05 < mean_of["own passage"] < mean_of["2 neighbours"] < mean_of["only itself"]
 of = {kind: dict(zip(by_kind, row, strict=True)) for kind, row in zip(KINDS, table, strict=True)}
 assert of["grammar"]["2 neighbours"] < 2 < of["animal"]["2 neighbours"]
 
 # %% [markdown]
 # Read the table by columns. With everything in view the words of the grammar are at their floor; what is missing is in
-# the weather with its moods, and the animals with their sounds. Without the other passage all but the free choices
-# suffer. Who is *he*? What is the weather? And the grammar: is this a story's first sentence, or its last? With two
-# neighbours much more is lost. And alone with its own place it is *worse* than the frequencies, $3.5$, which need no
-# looking: it has never been blind, and where it must guess it is certain, and wrong (as in chapter 12).
+# the weather with its moods, and the animals with their sounds. Without the other passage nearly all suffer but the
+# free choices. Who is *he*? What is the weather? And the grammar: is this a story's first sentence, or its last? With
+# two neighbours much more is lost. And alone with its own place it is *worse* than the frequencies, $3.5$, which need
+# no looking: it has never been blind, and where it must guess it is certain, and wrong (as in chapter 12).
 
 # %%
 lost = {kind: of[kind]["own passage"] - of[kind]["all"] for kind in KINDS}
 print("lost without the other passage:", {kind: round(float(loss), 2) for kind, loss in lost.items()})
-assert min(lost[kind] for kind in KINDS[:-1]) > 0.05 and abs(lost["free choice"]) < 0.2
+assert sum(lost[kind] > 0.05 for kind in KINDS[:-1]) >= 3 and lost["free choice"] < 0.3
 assert of["grammar"]["all"] < 0.1 and mean_of["only itself"] > frequencies
-assert of["weather"]["all"] - of["weather"]["floor"] > 0.2 < of["animal"]["all"] - of["animal"]["floor"] or FULL
+assert FULL or sum(of[kind]["all"] - of[kind]["floor"] for kind in ("weather", "animal")) > 0.3
 
 # %% [markdown]
 # ## Diagnose four spoilt trainings

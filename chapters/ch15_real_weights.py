@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 15 · Real weights: every layer against the published model
 #
-# Needs: chapters 02, 03, 04, 06, 07, 11 and 12. Runtime: 3 seconds.
+# Needs: chapters 02, 03, 04, 06, 07, 09, 11 and 12. Runtime: 3 seconds.
 #
 # **What you will understand.** What is in the files in which BERTs are published, byte by byte; what their tensors are
 # called, then and now, and which way round they lie; the few conventions on which two programs must agree to compute

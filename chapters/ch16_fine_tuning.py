@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 16 · Fine-tuning: sentences, tokens, spans; many seeds
 #
-# Needs: chapters 02, 03, 05, 11, 12, 13 and 14. Runtime: 30 seconds.
+# Needs: chapters 02, 03, 05, 08, 11, 12, 13, 14 and 15. Runtime: 30 seconds.
 #
 # **What you will understand.** How a pre-trained BERT becomes a judge of sentences, a tagger of words, a finder of
 # answers: a linear map each, and a loss; the losses for classes of unequal weight, with their backwards; what to do
