@@ -472,7 +472,7 @@ draw(
 assert abs(mean_of["all"] - after["masked_lm_loss"]) < 1e-4
 assert mean_of["all"] + 0.05 < mean_of["own passage"] < mean_of["2 neighbours"] < mean_of["only itself"]
 of = {kind: dict(zip(by_kind, row, strict=True)) for kind, row in zip(KINDS, table, strict=True)}
-assert of["grammar"]["2 neighbours"] < 2 < of["animal"]["2 neighbours"]
+assert of["grammar"]["2 neighbours"] + 0.3 < of["animal"]["2 neighbours"]
 
 # %% [markdown]
 # Read the table by columns. With everything in view the words of the grammar are at their floor; what is missing is in

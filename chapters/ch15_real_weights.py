@@ -431,7 +431,7 @@ assert not report.ok and report.sentence.startswith("after layer 7 is the first 
 # | masks | hide keys (chapter 09) | forgotten: padding is read |
 # | order | norm after the sum (chapter 08) | before it |
 #
-# What does each cost? The same weights, one thing changed, and how far the hidden states are from the right ones, as a
+# What do they cost? The same weights, one thing changed, and how far the hidden states are from the right ones, as a
 # share of their size, layer by layer.
 #
 # ## The rounding that remains
