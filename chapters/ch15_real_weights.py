@@ -16,6 +16,7 @@
 # compares that one, too: all hidden states with transformers, if it is installed, and fills masks.
 
 # %%
+import argparse
 import importlib.util
 import json
 import logging
@@ -565,10 +566,15 @@ def compare_published(folder):
             print(text, "→", ", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in guesses))
 
 
-if "--model" in sys.argv:
-    compare_published(sys.argv[sys.argv.index("--model") + 1])
-else:
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--model", metavar="FOLDER", help="a published BERT to be compared, too")
+chosen = arguments.parse_known_args()[0].model  # a notebook has arguments of its own
+if chosen is None:
     print("no --model FOLDER given: nothing more to compare")
+elif Path(chosen).is_dir():
+    compare_published(chosen)
+else:
+    sys.exit(f"--model {chosen}: there is no such folder")
 
 # %% [markdown]
 # What to expect there? In float64 the two agree to $10^{-15}$ of a layer's largest number, in float32 to some
