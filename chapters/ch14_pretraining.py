@@ -380,33 +380,37 @@ draw(
 # %% [markdown]
 # ## What has it learnt?
 #
-# It fills gaps. Nobody ever told it that there is such a thing as a mood, that *gloomy* is like *sad*, or that moods go
-# with the weather. Beside the three likeliest words, the share that all the right ones have together:
+# It fills gaps. Nobody ever told it that there is such a thing as a mood, or a voice. Beside the three likeliest words:
+# the share that it gives to all words of the right *kind*, and to those of them that are right *here*.
 
 # %%
 GLAD, SAD = {"happy", "glad", "cheerful", "merry"}, {"sad", "gloomy", "unhappy", "miserable"}
-gaps = {
-    "The rain fell and she felt [MASK].": SAD,
-    "The sun shone and he felt [MASK].": GLAD,
-    "The [MASK] was glad in the sun.": {"dog", "frog", "lamb", "wolf"},
-    "The wolf [MASK] in the forest.": {"howled"},
+ANIMALS, VOICES = {"dog", "frog", "lamb", "wolf"}, {"barked", "croaked", "bleated", "howled"}
+GAPS = {
+    "The rain fell and she felt [MASK].": (GLAD | SAD, SAD),
+    "The sun shone and he felt [MASK].": (GLAD | SAD, GLAD),
+    "The [MASK] was glad in the sun.": (ANIMALS, ANIMALS),
+    "The wolf [MASK] in the forest.": (VOICES, {"howled"}),
 }
-new = FillMask(BertForPreTraining(config, seed=0), tokenizer)(list(gaps), top_k=V)
-learnt = FillMask(model, tokenizer)(list(gaps), top_k=V)
-shares = {}
-for text, was, now in zip(gaps, new, learnt, strict=True):
-    guesses = [", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in each[:3]) for each in (was, now)]
-    shares[text] = [sum(g["score"] for g in each if g["token_str"] in gaps[text]) for each in (was, now)]
-    print(f"{text:35} before: {guesses[0]:31} after: {guesses[1]:36} right: {shares[text][1]:.0%}")
-rain, sun, _, voice = (right for _, right in shares.values())
-knows_moods, knows_voices = min(rain, sun) > 0.6, voice > 0.3
-print("knows the moods:", knows_moods, "  knows the voices:", knows_voices)
-assert max(was for was, _ in shares.values()) < 0.2 and (knows_moods or knows_voices)
+
+
+def share_of(guesses, words):
+    return sum(guess["score"] for guess in guesses if guess["token_str"] in words)
+
+
+new = FillMask(BertForPreTraining(config, seed=0), tokenizer)(list(GAPS), top_k=V)
+learnt = FillMask(model, tokenizer)(list(GAPS), top_k=V)
+for (text, (kind, right)), was, now in zip(GAPS.items(), new, learnt, strict=True):
+    guesses = ", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in now[:3])
+    print(f"{text:35} {guesses:36} kind: {share_of(was, kind):3.0%} before, {share_of(now, kind):4.0%} after;"
+          f" right: {share_of(now, right):.0%}")  # fmt: skip
+    assert share_of(was, kind) < 0.25 and share_of(now, kind) > 0.8
+    assert not FULL or share_of(now, right) > 0.8
 
 # %% [markdown]
-# And a thing it has not learnt in 550 steps: which sound belongs to which animal. That a sound must stand there, it
-# knows. Both come late, and suddenly; which comes first is chance: with `seed=1` it is the voices. (With `--full` it
-# has time for both.) Most of the time the network waits for what is rare:
+# The kinds it knows. Which mood goes with which weather, and which voice with which animal, it learns later, and each
+# all of a sudden. When is chance: with the seed 0 of this chapter it knew the moods after 550 steps and not the voices,
+# with 1 the voices and not the moods, with 2 neither. With `--full` it knows both. It has to wait for what is rare:
 
 # %%
 told = [set(sentence.rstrip(".").split()) for story in stories for sentence in story]
@@ -470,7 +474,7 @@ draw(
     unit="nats per word",
 )
 assert abs(mean_of["all"] - after["masked_lm_loss"]) < 1e-4
-assert mean_of["all"] + 0.05 < mean_of["own passage"] < mean_of["2 neighbours"] < mean_of["only itself"]
+assert mean_of["all"] + 0.01 < mean_of["own passage"] < mean_of["2 neighbours"] < mean_of["only itself"]
 of = {kind: dict(zip(by_kind, row, strict=True)) for kind, row in zip(KINDS, table, strict=True)}
 assert of["grammar"]["2 neighbours"] + 0.3 < of["animal"]["2 neighbours"]
 
@@ -484,7 +488,7 @@ assert of["grammar"]["2 neighbours"] + 0.3 < of["animal"]["2 neighbours"]
 # %%
 lost = {kind: of[kind]["own passage"] - of[kind]["all"] for kind in KINDS}
 print("lost without the other passage:", {kind: round(float(loss), 2) for kind, loss in lost.items()})
-assert sum(lost[kind] > 0.05 for kind in KINDS[:-1]) >= 3 and lost["free choice"] < 0.3
+assert sum(lost[kind] > 0.01 for kind in KINDS[:-1]) >= 3 and lost["free choice"] < 0.3
 assert of["grammar"]["all"] < 0.1 and mean_of["only itself"] > frequencies
 assert FULL or sum(of[kind]["all"] - of[kind]["floor"] for kind in ("weather", "animal")) > 0.3
 
