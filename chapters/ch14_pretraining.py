@@ -404,7 +404,7 @@ for (text, (kind, right)), was, now in zip(GAPS.items(), new, learnt, strict=Tru
     guesses = ", ".join(f"{guess['token_str']} {guess['score']:.0%}" for guess in now[:3])
     print(f"{text:35} {guesses:36} kind: {share_of(was, kind):3.0%} before, {share_of(now, kind):4.0%} after;"
           f" right: {share_of(now, right):.0%}")  # fmt: skip
-    assert share_of(was, kind) < 0.25 and share_of(now, kind) > 0.8
+    assert share_of(was, kind) < 0.25 and share_of(now, kind) > 0.7
     assert not FULL or share_of(now, right) > 0.8
 
 # %% [markdown]
