@@ -44,6 +44,8 @@ def best_spans(start, end, allowed, top_k, max_answer_length):
     that there is none: P(0, 0).
 
     start, end: (S,) logits   allowed: (S,) truth values  ->  [(a, b, P), ...] with the largest first, and a number
+
+    Chapter 16, equation 16.4.
     """
     kept = allowed.copy()
     kept[0] = True

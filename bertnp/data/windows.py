@@ -56,6 +56,8 @@ def most_context(spans):
     Devlin et al.'s _check_is_max_context; n is the window's length.
 
     spans: [(start, stop), ...] of the windows, over all the tokens  ->  (tokens,) numbers of windows
+
+    Chapter 16, equation 16.5.
     """
     length = max(stop for _, stop in spans)
     best, owner = np.full(length, -np.inf), np.zeros(length, np.int64)

@@ -67,6 +67,8 @@ def weighted_cross_entropy(logits, labels, class_weights, ignore_index=-100, lab
     run over the rows whose label is not ignore_index; without any the loss is 0. Conventions as in PyTorch.
 
     logits: (n, C)   labels: (n,) integers   class_weights w: (C,)  ->  loss: ()   log_p: (n, C)
+
+    Chapter 16, equation 16.1.
     """
     log_p = log_softmax(logits)
     targets, W = weighted_targets(labels, class_weights, ignore_index, label_smoothing, like=logits)
@@ -78,6 +80,8 @@ def weighted_cross_entropy_backward(dloss, log_p, labels, class_weights, ignore_
     """dlogits_i = dL (p_i Σ_c t_i[c] - t_i) / W
 
     dloss: () or a number   log_p: (n, C)   labels: (n,)   class_weights: (C,)  ->  dlogits: (n, C)
+
+    Chapter 16, equation 16.6.
     """
     xp = array_module(log_p)
     targets, W = weighted_targets(labels, class_weights, ignore_index, label_smoothing, like=log_p)
@@ -120,6 +124,8 @@ def weighted_binary_cross_entropy(logits, targets, positive_weights):
     The binary cross-entropy in which the positive examples of class c count w[c] times.
 
     logits: (B, C)   targets t: (B, C) in [0, 1]   positive_weights w: (C,)  ->  loss: ()
+
+    Chapter 16, equation 16.2.
     """
     xp = array_module(logits)
     targets, weights = (as_array(a, like=logits, dtype=logits.dtype) for a in (targets, positive_weights))
@@ -134,6 +140,8 @@ def weighted_binary_cross_entropy_backward(dloss, logits, targets, positive_weig
     """dlogits = dL ((1 - t) σ(x) - w[c] t (1 - σ(x))) / n,  n the number of all elements
 
     logits, targets: (B, C)   positive_weights w: (C,)  ->  dlogits: (B, C)
+
+    Chapter 16, equation 16.7.
     """
     targets, weights = (as_array(a, like=logits, dtype=logits.dtype) for a in (targets, positive_weights))
     p = sigmoid(logits)

@@ -13,6 +13,8 @@ def compare(mine, reference, rtol=1e-6):
 
     mine, reference: dictionaries of arrays; the order of the reference is the order of the computation
     rtol: how far two arrays may differ, of the largest magnitude in either
+
+    Chapter 15, equation 15.3.
     """
     for name, values in (("mine", mine), ("reference", reference)):
         if not isinstance(values, dict):

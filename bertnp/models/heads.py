@@ -549,7 +549,10 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         output_attentions=None,
         output_hidden_states=None,
     ):
-        """start_positions, end_positions: (B,), in 0..S-1; S or more: no answer in this text, which counts nothing"""
+        """start_positions, end_positions: (B,), in 0..S-1; S or more: no answer in this text, which counts nothing
+
+        Chapter 16, equation 16.3.
+        """
         inputs = input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
         h, _, packing, extras = self.encode(inputs, output_hidden_states, output_attentions, also=True)
         logits, loss = packing.pad(self.qa_outputs(h)), None  # (B, S, 2)
@@ -562,7 +565,10 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         return ModelOutput(loss=loss, start_logits=start, end_logits=end, **extras)
 
     def backward(self, scale=1.0, dstart_logits=None, dend_logits=None):
-        """Add to every gradient, from the loss times scale or from the outputs' gradients; returns the embeddings'."""
+        """Add to every gradient, from the loss times scale or from the outputs' gradients; returns the embeddings'.
+
+        Chapter 16, equation 16.8.
+        """
         packing, has_loss = self.saved()
         if dstart_logits is not None or dend_logits is not None:
             given = dend_logits if dstart_logits is None else dstart_logits

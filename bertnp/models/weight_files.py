@@ -27,6 +27,8 @@ class SafetensorsFile:
     """The tensors of one safetensors file, mapped into memory, each read when asked for.
 
     The file is unmapped by `close` (or at the end of `with`), so that it can be replaced afterwards.
+
+    Chapter 15, equations 15.1 and 15.2.
     """
 
     def __init__(self, path):

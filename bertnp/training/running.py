@@ -19,7 +19,10 @@ class RunningMeans:
             self.tokens, self.seconds = state["tokens"], state["seconds"]
 
     def add(self, parts):
-        """parts: {name: (mean loss, items, right answers or None)}, numbers of the host"""
+        """Add a batch: the mean over several is Σ items·loss / Σ items. Chapter 14, equation 14.3.
+
+        parts: {name: (mean loss, items, right answers or None)}, numbers of the host
+        """
         for name, (loss, items, correct) in parts.items():
             self._add(name, loss * items, items, correct)
 

@@ -688,6 +688,8 @@ def layer_factors(model, decay=1.0, freeze=None):
     nothing is frozen, the dictionary is empty.
 
     freeze: the embeddings and so many layers get 0, and the model's backward stops above them; None: no freezing
+
+    Chapter 16, equation 16.9.
     """
     if not 0 < decay <= 1:
         raise ValueError(f"layer_decay: expected a number above 0, up to 1, got {decay!r}")

@@ -28,13 +28,7 @@ LESSONS = [chapter for chapter in CHAPTERS if chapter.number > 0]  # all but the
 by_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.path.stem)
 by_lesson = pytest.mark.parametrize("chapter", LESSONS, ids=lambda chapter: chapter.path.stem)
 
-WAITING = {
-    "weighted_binary_cross_entropy",
-    "weighted_binary_cross_entropy_backward",
-    "weighted_cross_entropy",
-    "weighted_cross_entropy_backward",
-}  # formulas that no chapter shows yet  # fmt: skip
-
+WAITING = set()  # formulas that no chapter shows yet
 MEASURED = {"ch19_roofline.png"}  # pictures of speed: no two runs are equally fast
 SECTIONS = ("## The idea", "## By hand", "## Checked", "## The picture", "## What others do", "## Common mistakes",
             "## Exercises")  # fmt: skip

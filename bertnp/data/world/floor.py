@@ -131,6 +131,8 @@ class Floor:
         """-log p(word | all else) of each chosen word of an instance, in nats.
 
         record: has tokens, masked_lm_positions and masked_lm_labels, as `PretrainingInstance`
+
+        Chapter 14, equation 14.2.
         """
         tokens, known = hidden(record), {}
         together = math.log(self.likelihood(tokens, known))

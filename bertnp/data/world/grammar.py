@@ -133,7 +133,10 @@ class Draw:
 
 
 def unigram_entropy(words):
-    """H = -Σ f log f in nats, f the share of each word: the loss of one who knows how frequent they are, no more."""
+    """H = -Σ f log f in nats, f the share of each word: the loss of one who knows how frequent they are, no more.
+
+    Chapter 14, equation 14.1.
+    """
     counts = Counter(words)
     total = sum(counts.values())
     return -sum(count / total * math.log(count / total) for count in counts.values())
