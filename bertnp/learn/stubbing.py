@@ -1,0 +1,73 @@
+"""Stubs: what a student starts from, made from the library's own functions so that they can't drift from them."""
+
+import ast
+import builtins
+import inspect
+import textwrap
+
+from bertnp.backend.formula import Formula
+from bertnp.learn.exercises import registry
+from bertnp.learn.showing import without_body
+
+IMPORTS = "import math\n\nimport numpy as np\n\nimport bertnp.functional as F"
+WIDTH = 100
+
+
+def textbook_of(function):
+    """The plain function behind a function of the library."""
+    return function.textbook if isinstance(function, Formula) else function
+
+
+def stub(exercise):
+    """The functions of an exercise as a student gets them: the task, then signature, docstring and nothing more."""
+    points = "1 point" if exercise.points == 1 else f"{exercise.points} points"
+    title = f"{exercise.number}  {exercise.title} ({points})"
+    comment = "\n".join(f"# {line}" for line in [title, *textwrap.wrap(exercise.task, WIDTH)])
+    return "\n\n\n".join([comment, *(stub_of(exercise, name) for name in exercise.functions)]) + "\n"
+
+
+def stub_of(exercise, name):
+    """One function: the first lines and the docstring of its source, and an exception that says it is unwritten."""
+    lines, _ = inspect.getsourcelines(textbook_of(exercise.source[name]))
+    text = textwrap.dedent("".join(lines))
+    function = ast.parse(text).body[0]
+    text = "\n".join(text.splitlines()[function.lineno - 1 :]).replace(f"def {function.name}(", f"def {name}(", 1)
+    return without_body(text, f'    raise NotImplementedError("{unwritten(exercise)}")')
+
+
+def unwritten(exercise):
+    """What a stub says when it is called."""
+    return f"{exercise.number}: yours to write"
+
+
+def stub_file(chapter, exercises=None):
+    """The file of a chapter: a head, the imports that the bodies need, and a stub of every exercise.
+
+    exercises: those of the registry of this chapter where None. ValueError where there is none.
+    """
+    if exercises is None:
+        exercises = [exercise for exercise in registry().values() if exercise.chapter == chapter]
+    if not exercises:
+        known = sorted({exercise.chapter for exercise in registry().values()})
+        raise ValueError(f"chapter {chapter} has no exercise to code; there are some in {', '.join(map(str, known))}")
+    head = [
+        f"# Chapter {chapter:02}, exercises. Write a function in place of its `raise` line, then, for instance:",
+        f"#   bertnp learn check {exercises[0].number}",
+        "# F holds the formulas of the library: call what you like of them, but not what you are to write.",
+    ]
+    imports = "\n".join([IMPORTS, *sorted({line for exercise in exercises for line in imports_of(exercise)})])
+    return "\n".join(head) + f"\n\n{imports}\n\n\n" + "\n\n".join(map(stub, exercises))
+
+
+def imports_of(exercise):
+    """The names that the first lines of an exercise's functions read (a default, a type), as lines of import."""
+    lines = []
+    for source in exercise.source.values():
+        source = textbook_of(source)
+        tree = ast.parse(textwrap.dedent(inspect.getsource(source))).body[0]
+        kept = [*tree.args.defaults, *filter(None, tree.args.kw_defaults), tree.returns]
+        kept += [argument.annotation for argument in (*tree.args.args, *tree.args.kwonlyargs)]
+        names = {node.id for part in kept if part for node in ast.walk(part) if isinstance(node, ast.Name)}
+        names -= {"np", "math", "F", *dir(builtins)}
+        lines += [f"from {source.__module__} import {name}" for name in sorted(names)]
+    return lines
