@@ -10,7 +10,7 @@ import textwrap
 from bertnp.backend.formula import FORMULAS, Formula
 from bertnp.learn.exercises import Verdict
 from bertnp.learn.guarding import Refused, Watch
-from bertnp.learn.loading import here, line_in, said
+from bertnp.learn.loading import here, line_in, said, shown
 from bertnp.learn.stubbing import textbook_of
 
 
@@ -90,7 +90,7 @@ def place_of(functions, error):
     for file in dict.fromkeys(function.__code__.co_filename for function in functions.values()):
         line = line_in(file, error)
         if line is not None:
-            return f"    {here(file)}:{line}: {linecache.getline(file, line).strip()}"
+            return f"    {shown(file, line)}"
     return ""
 
 

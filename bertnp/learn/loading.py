@@ -2,6 +2,7 @@
 
 import ast
 import io
+import linecache
 import secrets
 import sys
 import tokenize
@@ -92,6 +93,12 @@ def line_in(name, error):
     """The last line of a file on the way to where an exception was raised, or None."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
     return lines[-1] if lines else None
+
+
+def shown(path, line):
+    """File, line, and what stands there."""
+    linecache.checkcache(str(path))
+    return f"{here(path)}:{line}: {linecache.getline(str(path), line).strip()}"
 
 
 def said(error):
