@@ -7,8 +7,6 @@ comparison from nothing. DIR gets three pictures, both models, the texts, and to
 
 import json
 import random
-import shutil
-import sys
 import textwrap
 import time
 from dataclasses import asdict, dataclass
@@ -19,7 +17,7 @@ import numpy as np
 from bertnp import blas
 from bertnp.backend import to_numpy
 from bertnp.backend.files import write_text
-from bertnp.cli.arguments import make_writable, number
+from bertnp.cli.arguments import make_writable, number, program
 from bertnp.data import create_pretraining_instances, encode_texts
 from bertnp.data.pretraining import PretrainingInstances
 from bertnp.data.world import Floor, all_masked, feelings, unigram_entropy, valley
@@ -361,11 +359,3 @@ class Tour:
     def save(self, model, name):
         model.save_pretrained(self.output / name)
         self.tokenizer.save_pretrained(self.output / name)
-
-
-def program():
-    """What to type for `bertnp`, as far as can be told from how this was called."""
-    name = Path(sys.argv[0]).stem
-    if name == "__main__":
-        return "python -m bertnp"
-    return sys.argv[0] if name == "bertnp" and shutil.which("bertnp") is None else "bertnp"
