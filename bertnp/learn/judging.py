@@ -80,7 +80,7 @@ def of_end(path, exercise, code, stopped, timeout):
 
 
 def run_limited(command, seconds):
-    """Run a Python command for so long at most: its exit code, None if it was stopped, and the first of what it prints."""
+    """Run a command for so many seconds at most: its exit code, None if it was stopped, and the first of its output."""
     environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONIOENCODING": "utf-8"}
     paths = [str(Path(bertnp.__file__).parents[1]), os.environ.get("PYTHONPATH")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

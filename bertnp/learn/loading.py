@@ -29,16 +29,7 @@ def load(path):
     """
     path = Path(path)
     name = str(path.resolve())
-    text = read(path)
-    try:
-        tree = ast.parse(text, name)
-        code = compile(tree, name, "exec")
-    except (SyntaxError, ValueError) as error:  # ValueError: a null byte
-        line = getattr(error, "lineno", None)
-        shown = f": {error.text.strip()}" if getattr(error, "text", None) else ""
-        raise BrokenFile(path, line, f"{getattr(error, 'msg', error)}{shown}", "syntax error") from None
-    except (RecursionError, MemoryError):
-        raise BrokenFile(path, None, "it is nested too deeply to be read", "syntax error") from None
+    tree = parse(path, read(path))
     for line, module in forbidden_imports(tree):
         raise BrokenFile(path, line, f"it imports {module}; an exercise is done with NumPy alone", "foreign library")
     module = types.ModuleType(f"student_{secrets.token_hex(8)}")
@@ -48,7 +39,7 @@ def load(path):
     sys.path.insert(0, beside)
     try:
         with Watch(name):
-            exec(code, module.__dict__)
+            exec(compile(tree, name, "exec"), module.__dict__)
     except Refused as refused:
         raise BrokenFile(path, line_in(name, refused), refused.sentence, refused.mistake) from None
     except SystemExit as error:
@@ -63,6 +54,20 @@ def load(path):
         for key, value in vars(module).items()
         if isinstance(value, types.FunctionType) and value.__code__.co_filename == name
     }
+
+
+def parse(path, text):
+    """The syntax tree of a file's text. BrokenFile, with the line, where it is no Python."""
+    try:
+        tree = ast.parse(text, str(path.resolve()))
+        compile(tree, str(path.resolve()), "exec")  # finds a return outside a function, for instance
+        return tree
+    except (SyntaxError, ValueError) as error:  # ValueError: a null byte
+        line = getattr(error, "lineno", None)
+        code = f": {error.text.strip()}" if getattr(error, "text", None) else ""
+        raise BrokenFile(path, line, f"{getattr(error, 'msg', error)}{code}", "syntax error") from None
+    except (RecursionError, MemoryError):
+        raise BrokenFile(path, None, "it is nested too deeply to be read", "syntax error") from None
 
 
 def read(path):

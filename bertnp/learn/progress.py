@@ -14,7 +14,7 @@ SHAPE = 'expected JSON with a list "open" of names of functions'
 
 
 def own_folder():
-    """Where the reader's own files are, or will be: mine, in ./chapters or here; BERTNP_PROGRESS names the file in it."""
+    """Where the reader's own files are, or will be: mine, in ./chapters or here, or where BERTNP_PROGRESS lies."""
     named = os.environ.get("BERTNP_PROGRESS")
     if named:
         return Path(named).parent
@@ -84,12 +84,16 @@ class Progress:
         return cls(path, found, standings, str(content.get("bertnp", "")))
 
     def of(self, exercise):
-        """The Standing of an exercise, a new one where there was none."""
+        """The Standing of an exercise, to look at."""
+        return self.standings.get(exercise.number, Standing())
+
+    def change(self, exercise):
+        """The Standing of an exercise, to be changed."""
         return self.standings.setdefault(exercise.number, Standing())
 
     def start(self, exercise):
         """It is to be done: chapters keep the bodies of its functions to themselves."""
-        self.of(exercise)
+        self.change(exercise)
         self.open += [name for name in exercise.functions if name not in self.open]
 
     def close(self, exercise):
@@ -97,7 +101,7 @@ class Progress:
 
     def checked(self, exercise, ok):
         """It was checked. What has been given up brings no points."""
-        standing = self.of(exercise)
+        standing = self.change(exercise)
         standing.checks += 1
         standing.passed = ok
         standing.points = exercise.points if ok and not standing.given_up else 0

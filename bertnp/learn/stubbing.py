@@ -3,10 +3,14 @@
 import ast
 import builtins
 import inspect
+import itertools
+import shutil
 import textwrap
 
+from bertnp.backend.files import write_text
 from bertnp.backend.formula import Formula
 from bertnp.learn.exercises import registry
+from bertnp.learn.loading import parse, read
 from bertnp.learn.showing import without_body
 
 IMPORTS = "import math\n\nimport numpy as np\n\nimport bertnp.functional as F"
@@ -71,3 +75,51 @@ def imports_of(exercise):
         names -= {"np", "math", "F", *dir(builtins)}
         lines += [f"from {source.__module__} import {name}" for name in sorted(names)]
     return lines
+
+
+# the reader's file
+
+
+def start(path, exercises):
+    """Write the stubs of some exercises of one chapter, or add those that a file lacks; returns the functions' names.
+
+    What is written in the file already stays as it is. Raises BrokenFile where it can't be read.
+    """
+    if not path.exists():
+        write_text(path, stub_file(exercises[0].chapter, exercises))
+        return [name for exercise in exercises for name in exercise.functions]
+    text = read(path)
+    there = {node.name for node in parse(path, text).body if isinstance(node, ast.FunctionDef)}
+    added, stubs = [], []
+    for exercise in exercises:
+        missing = [name for name in exercise.functions if name not in there]
+        added += missing
+        whole = len(missing) == len(exercise.functions)
+        stubs += [stub(exercise).rstrip()] if whole else [stub_of(exercise, name) for name in missing]
+    if stubs:
+        write_text(path, "\n\n\n".join([text.rstrip(), *stubs]) + "\n")
+    return added
+
+
+def reset(path, exercises):
+    """Put the stubs of some exercises in the place of what the reader has written; returns the path of a copy of that.
+
+    A whole chapter's file is written anew. Raises BrokenFile where a function can't be found since the file is broken.
+    """
+    whole = [exercise for exercise in registry().values() if exercise.chapter == exercises[0].chapter]
+    text = None if list(exercises) == whole else without(path, read(path), exercises)
+    copy = next(p for n in itertools.count(1) if not (p := path.with_name(f"{path.name}.{n}.bak")).exists())
+    shutil.copyfile(path, copy)
+    write_text(path, stub_file(exercises[0].chapter) if text is None else text)
+    return copy
+
+
+def without(path, text, exercises):
+    """The text of a file with the functions of some exercises as stubs again."""
+    asked = {name: exercise for exercise in exercises for name in exercise.functions}
+    lines = text.splitlines()
+    for node in reversed(parse(path, text).body):
+        if isinstance(node, ast.FunctionDef) and node.name in asked:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            lines[first - 1 : node.end_lineno] = stub_of(asked[node.name], node.name).splitlines()
+    return "\n".join(lines) + "\n"
