@@ -2,9 +2,49 @@
 
 import contextlib
 import sys
+from pathlib import Path
 
 from bertnp.backend.formula import FORMULAS, Formula
-from bertnp.learn.exercises import registry
+from bertnp.learn.exercises import exercise_of, registry
+from bertnp.learn.loading import here, load
+from bertnp.learn.stubbing import is_written
+
+
+def own_files(paths):
+    """The files that some paths name: themselves, or ch*.py of a folder. ValueError where there are none."""
+    files = []
+    for path in map(Path, paths):
+        found = sorted(path.glob("ch[0-9][0-9]*.py")) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(f"{path}: there is no file of a chapter, such as ch05.py, in this folder")
+        files += found
+    return files
+
+
+def own_functions(paths):
+    """{name: function} of all that files, or the files of folders, write for exercises, and the names of the unwritten.
+
+    What two files write is taken from the chapter of its exercise. Raises ValueError where that doesn't tell, and
+    BrokenFile.
+    """
+    found = {}
+    for file in own_files(paths):
+        for name, function in load(file).items():
+            if exercise_of(name):
+                found.setdefault(name, {})[file] = function
+    functions = {name: _of_its_chapter(name, places) for name, places in found.items()}
+    unwritten = [name for name, function in functions.items() if not is_written(function)]
+    return {name: function for name, function in functions.items() if name not in unwritten}, unwritten
+
+
+def _of_its_chapter(name, places):
+    if len(places) == 1:
+        return next(iter(places.values()))
+    chapter = f"ch{exercise_of(name).chapter:02}"
+    own = [function for file, function in places.items() if file.stem == chapter]
+    if len(own) != 1:
+        raise ValueError(f"{name} is written in {' and in '.join(map(here, places))}; hand in one of them")
+    return own[0]
 
 
 def replaceable():

@@ -14,6 +14,7 @@ from bertnp.learn.loading import parse, read
 from bertnp.learn.showing import without_body
 
 IMPORTS = "import math\n\nimport numpy as np\n\nimport bertnp.functional as F"
+TO_WRITE = "yours to write"
 WIDTH = 100
 
 
@@ -41,7 +42,12 @@ def stub_of(exercise, name):
 
 def unwritten(exercise):
     """What a stub says when it is called."""
-    return f"{exercise.number}: yours to write"
+    return f"{exercise.number}: {TO_WRITE}"
+
+
+def is_written(function):
+    """Whether a function is more than the stub it began as."""
+    return not any(isinstance(c, str) and c.endswith(f": {TO_WRITE}") for c in function.__code__.co_consts)
 
 
 def stub_file(chapter, exercises=None):
