@@ -110,7 +110,8 @@ def other_parameters(exercise, name, function):
 @contextlib.contextmanager
 def textbooks(exercise):
     """The formulas under test run their textbook bodies, and so do all that call them: no kernel hides a call."""
-    formulas = [f for f in exercise.source.values() if isinstance(f, Formula) and FORMULAS.get(f.name) is f]
+    functions = [*exercise.source.values(), *exercise.closed.values()]
+    formulas = [f for f in dict.fromkeys(functions) if isinstance(f, Formula) and FORMULAS.get(f.name) is f]
     before = [f.body for f in formulas]
     for formula in formulas:
         formula.replace(_again(formula.body))
@@ -139,7 +140,7 @@ class Judged:
 
     def __init__(self, exercise, name, function):
         self.exercise, self.name, self.function = exercise, name, function
-        self.watch = Watch(function.__code__.co_filename, exercise.source)
+        self.watch = Watch(function.__code__.co_filename, exercise.source, exercise.closed)
         self.raised, self.inside, self.returned = None, False, set()
 
         @functools.wraps(function)

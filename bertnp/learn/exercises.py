@@ -35,6 +35,7 @@ class Exercise:
         exceptions pass
     hints: three, each says more than the one before   points: what a solution is worth
     needs: numbers of exercises that should be done before
+    closed: name -> other functions of the library that would do the work, and must not be called either
     """
 
     number: str
@@ -46,6 +47,7 @@ class Exercise:
     hints: tuple[str, str, str] = field(repr=False)
     points: int = 1
     needs: tuple[str, ...] = ()
+    closed: dict = field(default_factory=dict, repr=False)
 
     @property
     def chapter(self):

@@ -56,12 +56,18 @@ def codes_of(source):
 class Watch:
     """Watches a student's code while `with watch:` lasts; raises Refused, and remembers it as `offence`.
 
-    file: the student's file   forbidden: {name: the library's function that must not be called}
+    file: the student's file   forbidden: {name: the library's function that is to be written}
+    closed: {name: a function of the library that would do the work}
     """
 
-    def __init__(self, file, forbidden=None):
+    def __init__(self, file, forbidden=None, closed=None):
         self.file, self.offence = str(file), None
-        self.codes = {code: name for name, source in (forbidden or {}).items() for code in codes_of(source)}
+        self.codes = {}
+        reasons = (closed, "would do the work for you"), (forbidden, "is the function you are to write")
+        for functions, reason in reasons:
+            for name, source in (functions or {}).items():
+                said = f"You called {name} of the library, which {reason}."
+                self.codes |= dict.fromkeys(codes_of(source), said)
         self.called = self._called  # one object, so that it can be known again
 
     def __enter__(self):
@@ -81,8 +87,7 @@ class Watch:
 
     def _called(self, frame, event, _):
         if event == "call" and frame.f_code in self.codes:
-            called = f"You called {self.codes[frame.f_code]} of the library, which is the function you are to write."
-            self.refuse(called, "calls the library")
+            self.refuse(self.codes[frame.f_code], "calls the library")
 
     def refuse(self, sentence, mistake):
         self.offence = Refused(sentence, mistake)
