@@ -82,11 +82,9 @@ def of_end(path, exercise, code, stopped, timeout):
 
 def run_limited(command, seconds):
     """Run a command for so many seconds at most: its exit code, None if it was stopped, and the first of its output."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONIOENCODING": "utf-8"}
-    paths = [str(Path(bertnp.__file__).parents[1]), os.environ.get("PYTHONPATH")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    variables = {"OPENBLAS_NUM_THREADS": "1", **environment(), "PYTHONIOENCODING": "utf-8"}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    with subprocess.Popen(command, env=variables, **pipes) as process:
         kept = []
         reader = threading.Thread(target=_drain, args=(process.stdout, kept), daemon=True)
         reader.start()
@@ -98,6 +96,12 @@ def run_limited(command, seconds):
             process.kill()
         reader.join(1.0)
     return code, b"".join(kept).decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def environment():
+    """The variables of a process that is to find this bertnp."""
+    paths = [str(Path(bertnp.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _drain(stream, kept):

@@ -7,7 +7,7 @@ from pathlib import Path
 from bertnp.backend.formula import FORMULAS, Formula
 from bertnp.learn.exercises import exercise_of, registry
 from bertnp.learn.loading import here, load
-from bertnp.learn.stubbing import is_written
+from bertnp.learn.stubbing import written
 
 
 def own_files(paths):
@@ -22,28 +22,37 @@ def own_files(paths):
 
 
 def own_functions(paths):
-    """{name: function} of all that files, or the files of folders, write for exercises, and the names of the unwritten.
+    """({name: function}, names of the unwritten) of all that files, or the files of folders, write for exercises.
 
     What two files write is taken from the chapter of its exercise. Raises ValueError where that doesn't tell, and
     BrokenFile.
     """
+    places, unwritten = own_places(paths)
+    loaded = {file: load(file) for file in dict.fromkeys(places.values())}
+    return {name: loaded[file][name] for name, file in places.items() if name in loaded[file]}, unwritten
+
+
+def own_places(paths):
+    """As `own_functions`, without running them: ({name: file}, names of the unwritten)."""
     found = {}
     for file in own_files(paths):
-        for name, function in load(file).items():
-            if exercise_of(name):
-                found.setdefault(name, {})[file] = function
-    functions = {name: _of_its_chapter(name, places) for name, places in found.items()}
-    unwritten = [name for name, function in functions.items() if not is_written(function)]
-    return {name: function for name, function in functions.items() if name not in unwritten}, unwritten
+        for name, is_written in written(file).items():
+            found.setdefault(name, {})[file] = is_written
+    places, unwritten = {}, []
+    for name, files in found.items():
+        file = _file_of(name, list(files))
+        if files[file]:
+            places[name] = file
+        else:
+            unwritten.append(name)
+    return places, unwritten
 
 
-def _of_its_chapter(name, places):
-    if len(places) == 1:
-        return next(iter(places.values()))
+def _file_of(name, files):
     chapter = f"ch{exercise_of(name).chapter:02}"
-    own = [function for file, function in places.items() if file.stem == chapter]
+    own = files if len(files) == 1 else [file for file in files if file.stem == chapter]
     if len(own) != 1:
-        raise ValueError(f"{name} is written in {' and in '.join(map(here, places))}; hand in one of them")
+        raise ValueError(f"{name} is written in {' and in '.join(map(here, files))}; hand in one of them")
     return own[0]
 
 

@@ -9,7 +9,7 @@ import textwrap
 
 from bertnp.backend.files import write_text
 from bertnp.backend.formula import Formula
-from bertnp.learn.exercises import registry
+from bertnp.learn.exercises import exercise_of, registry
 from bertnp.learn.loading import parse, read
 from bertnp.learn.showing import without_body
 
@@ -43,11 +43,6 @@ def stub_of(exercise, name):
 def unwritten(exercise):
     """What a stub says when it is called."""
     return f"{exercise.number}: {TO_WRITE}"
-
-
-def is_written(function):
-    """Whether a function is more than the stub it began as."""
-    return not any(isinstance(c, str) and c.endswith(f": {TO_WRITE}") for c in function.__code__.co_consts)
 
 
 def stub_file(chapter, exercises=None):
@@ -84,6 +79,21 @@ def imports_of(exercise):
 
 
 # the reader's file
+
+
+def written(path):
+    """{name: is it written?} of the functions of exercises in a file, which is not run. Raises BrokenFile.
+
+    A stub is not written; nor is what is only imported there.
+    """
+    nodes = [node for node in parse(path, read(path)).body if isinstance(node, ast.FunctionDef)]
+    return {node.name: not is_stub(node) for node in nodes if exercise_of(node.name)}
+
+
+def is_stub(node):
+    """Whether a parsed function still says that it is to be written."""
+    constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return any(isinstance(value, str) and value.endswith(f": {TO_WRITE}") for value in constants)
 
 
 def start(path, exercises):
