@@ -98,7 +98,9 @@ def other_parameters(exercise, name, function):
     """What is wrong with a function's parameters, in a sentence, or None: the library calls by name and by place."""
     source = textbook_of(exercise.source[name])
     expected, own = (list(inspect.signature(f).parameters.values()) for f in (source, function))
-    same = len(own) >= len(expected) and all(a.name == b.name for a, b in zip(expected, own, strict=False))
+    same = len(own) >= len(expected) and all(
+        (a.name, a.kind) == (b.name, b.kind) for a, b in zip(expected, own, strict=False)
+    )
     spare = all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in own[len(expected) :])
     optional = all(b.default is not b.empty for a, b in zip(expected, own, strict=False) if a.default is not a.empty)
     if same and spare and optional:

@@ -96,15 +96,17 @@ class Watch:
     def audit(self, event, arguments):
         if self.offence is not None:  # Python itself switches a profile function off that has raised
             return
-        if event == "import" and str(arguments[0]).partition(".")[0] in FOREIGN:
-            self.refuse(f"It imports {arguments[0]}; an exercise is done with NumPy alone.", "foreign library")
-        elif event in STARTS:
+        if event in STARTS:
             what = "uses the network" if event.startswith("socket") else "starts another program"
             self.refuse(f"It {what} ({event}); an exercise is done in its own file.", "leaves its process")
         elif event in SWITCHES:
             self.refuse(f"It calls {event}, with which the check watches it.", "switches the check off")
         elif event == "open" and self.is_answer(arguments[0]) and not self.reads_by_rights():
             self.refuse(f"It reads {Path(arguments[0]).name}, where the answer stands.", "reads the answer")
+
+    def imports(self, name):
+        if name.partition(".")[0] in FOREIGN and self.offence is None:
+            self.refuse(f"It imports {name}; an exercise is done with NumPy alone.", "foreign library")
 
     def is_answer(self, file):
         """Whether a file is source code of the package or of the chapters, and not the student's own."""
@@ -137,6 +139,8 @@ def _install():
     if not _installed:
         _installed = True
         sys.addaudithook(_audit)
+    if _Imports not in sys.meta_path:
+        sys.meta_path.insert(0, _Imports)  # audit events tell of imports by the statement only
 
 
 _installed = False
@@ -145,3 +149,12 @@ _installed = False
 def _audit(event, arguments):
     if _watch is not None:
         _watch.audit(event, arguments)
+
+
+class _Imports:
+    """The first that is asked where a module is to be found; it never knows."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if _watch is not None:
+            _watch.imports(name)
