@@ -78,7 +78,7 @@ def test_the_registry_is_in_order_and_every_exercise_is_whole():
 
 
 def test_what_stands_in_the_registry_twice_is_refused(monkeypatch):
-    import bertnp.learn.registry.softmax_and_losses as module
+    import bertnp.learn.registry.scores as module
 
     first = module.EXERCISES[0]
     again = Exercise("99.1", "again", "", first.functions, first.source, first.judge, first.hints)
