@@ -5,8 +5,8 @@ there is right, and if not, what is wrong. Your files and progress.json, where y
 there is a folder chapters, else in mine.
 """
 
-import time
 from pathlib import Path
+from time import sleep, strftime
 
 from bertnp.backend.files import remove_leftovers
 from bertnp.cli.arguments import note, number, program
@@ -245,10 +245,10 @@ def watch(args):
             now = saved(path)
             if now is not None and now != seen:
                 seen = now
-                print(f"---- {time.strftime('%H:%M:%S')}", flush=True)
+                print(f"---- {strftime('%H:%M:%S')}", flush=True)
                 check_all(exercises, args)
                 print(f"watching {here(path)}: save it to check it again; Ctrl-C ends this", flush=True)
-            time.sleep(LOOK)
+            sleep(LOOK)
     except KeyboardInterrupt:
         print()
         note(f"{here(path)} is no longer watched")
