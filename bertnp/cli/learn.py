@@ -5,6 +5,7 @@ there is right, and if not, what is wrong. Your files and progress.json, where y
 there is a folder chapters, else in mine.
 """
 
+import textwrap
 from pathlib import Path
 from time import sleep, strftime
 
@@ -103,11 +104,15 @@ def list_all(args):
         for exercise in exercises:
             if exercise.chapter == chapter:
                 worth = points(exercise.points)
-                print(f"    {exercise.number:5} {exercise.title:44} {worth:9}  {state(exercise, progress)}".rstrip())
+                print(f"  {exercise.number:5} {exercise.title:44} {worth:9}  {state(exercise, progress)}".rstrip())
                 if args.what:
-                    print(f"          {exercise.task}")
+                    say_task(exercise)
     print(f"\n{score(progress, exercises)}")
     return say_next(progress)
+
+
+def say_task(exercise):
+    print(textwrap.fill(exercise.task, 100, initial_indent=" " * 8, subsequent_indent=" " * 8))
 
 
 def title_of(chapter):
@@ -169,10 +174,11 @@ def start(args):
     else:
         print(f"{here(path)} is there already, with all that is to be written; it stays as it is")
     for exercise in exercises:
-        print(f"  {exercise.number:5} {exercise.title} ({points(exercise.points)}): {exercise.task}")
+        print(f"  {exercise.number:5} {exercise.title} ({points(exercise.points)})")
+        say_task(exercise)
         unmet = [number for number in exercise.needs if not progress.of(registry()[number]).passed]
         if unmet:
-            print(f"        builds on {', '.join(unmet)}, which you have not passed; the library's are used meanwhile")
+            print(f"        It builds on {', '.join(unmet)}, not passed yet.")
     print(f"Write it, then: {program()} learn check {exercises[0].number}, or {program()} learn watch {chapter}")
 
 
@@ -223,7 +229,8 @@ def say_result(exercise, verdict, progress):
     standing = progress.of(exercise)
     if verdict.ok:
         worth = "no points, since you looked at the solution" if standing.given_up else points(exercise.points)
-        print(f"{exercise.number} is right: {worth}. The library's: {program()} learn solution {exercise.number}\n")
+        library = f" The library's: {program()} learn solution {exercise.number}" if answers_of(exercise) else ""
+        print(f"{exercise.number} is right: {worth}.{library}\n")
         return
     share = f" So far {verdict.score:.0%} of it holds." if verdict.score else ""
     left = len(exercise.hints) - standing.hints
@@ -283,7 +290,6 @@ def hint(args):
 
 def solution(args):
     """The library's functions, once the reader's are right, or on giving up."""
-    from bertnp.learn.plugging import stands_in_library
     from bertnp.learn.progress import Progress
     from bertnp.learn.showing import show
 
@@ -291,7 +297,7 @@ def solution(args):
     progress = Progress.here()
     standing = progress.change(exercise)
     named = f"{program()} learn"
-    answers = [source for name, source in exercise.source.items() if stands_in_library(name, source)]
+    answers = answers_of(exercise)
     if not standing.passed and not standing.given_up:
         if not args.give_up:
             raise ValueError(f"{exercise.number} is not passed yet; a hint: {named} hint {exercise.number}; to see the "
@@ -306,6 +312,13 @@ def solution(args):
     else:
         hints = f"there are hints only: {named} hint {exercise.number}"
         print(f"The library has no solution to {exercise.number}; {'yours is one' if standing.passed else hints}")
+
+
+def answers_of(exercise):
+    """The library's functions that answer an exercise."""
+    from bertnp.learn.plugging import stands_in_library
+
+    return [source for name, source in exercise.source.items() if stands_in_library(name, source)]
 
 
 def reset(args):
