@@ -106,9 +106,8 @@ def properties(test):
         with np.errstate(all="ignore"):
             watched = [noting(function, written) for function in functions.values()]
             findings = list(test(*watched, stream(test.__name__, seed)))
-        findings.append(
-            Finding("what was given is left as it was", WRITES if written else "", "writes" if written else "")
-        )
+        if written:
+            findings.append(Finding("what was given is left as it was", WRITES, "writes"))
         return of_findings(" and ".join(functions), findings)
 
     return judge
@@ -184,7 +183,13 @@ def equal(mine, right):
             mine = np.asarray(mine, float)
         except (TypeError, ValueError):
             return False
-        return same_numbers(mine, np.asarray(right, float))
+        right = np.asarray(right, float)
+        finite = np.isfinite(right)
+        if mine.shape != right.shape or (np.isfinite(mine) != finite).any():
+            return False
+        return same_numbers(mine[finite], right[finite]) and np.array_equal(
+            mine[~finite], right[~finite], equal_nan=True
+        )
     if isinstance(right, (bool, np.bool_)):
         return isinstance(mine, (bool, np.bool_)) and bool(mine) == bool(right)
     return type(mine) is type(right) and mine == right or (isinstance(right, int) and mine == right)
@@ -209,19 +214,22 @@ def sieve(title, accepts, right, wrong):
         answer = accepts(thing)
         if not isinstance(answer, (bool, np.bool_)):
             sentence = f"It returns {shown(answer)}, expected True or False."
-            return Verdict(False, 0.0, told(title, [Finding(f"right: {label}", sentence)]), sentence, "no bool")
+            return Verdict(False, 0.0, told(title, [Finding(f"accepts: {label}", sentence)]), sentence, "no bool")
         if not answer:
             sentence = f"It rejects what is right: {label}. A check that cries wolf is switched off."
             return Verdict(
-                False, 0.0, told(title, [Finding(f"right: {label}", sentence)]), sentence, "rejects a right one"
+                False, 0.0, told(title, [Finding(f"accepts: {label}", sentence)]), sentence, "rejects a right one"
             )
-    findings = [Finding(f"right, and accepted: {label}") for label in right]
+    findings = [Finding(f"accepts what is right: {label}") for label in right]
     caught = 0
     for label, (thing, advice) in wrong.items():
-        passed = bool(accepts(thing))
+        try:
+            passed = bool(accepts(thing))
+        except Exception:  # a check that breaks on something wrong has noticed it
+            passed = False
         caught += not passed
         sentence = f"It accepts what is wrong: {label}. {advice}" if passed else ""
-        findings.append(Finding(f"wrong: {label}", sentence, "accepts: " + label if passed else ""))
+        findings.append(Finding(f"rejects: {label}", sentence, f"accepts: {label}" if passed else ""))
     verdict = of_findings(f"{title}: {caught} of {len(wrong)} wrong ones rejected", findings)
     return Verdict(verdict.ok, caught / len(wrong), verdict.text, verdict.sentence, verdict.mistake)
 

@@ -801,3 +801,237 @@ def span_leaking(dloss, logits, starts, ends):
         beyond = positions >= logits.shape[1]
         dlogits[beyond, :, i] = F.softmax(logits[beyond, :, i]) * dloss / 2 / max((~beyond).sum(), 1)
     return dlogits
+
+
+# common slips where a judge looks at properties, by its label for them
+
+
+def walk(word, pieces, mark="##", shortest=False, lost=False, stuck="[UNK]"):
+    found, start = [], 0
+    while start < len(word):
+        ends = range(start + 1, len(word) + 1) if shortest else range(len(word), start, -1)
+        end = next((end for end in ends if (mark if start else "") + word[start:end] in pieces), None)
+        if end is None:
+            return {"[UNK]": [*found, "[UNK]"], "so far": found, "nothing": []}[stuck]
+        found.append(("" if lost or not start else mark) + word[start:end])
+        start = end
+    return found
+
+
+def in_place(f, x, h=6e-6):
+    """x + h is never put back before h is taken away."""
+    slopes = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        old = x[index]
+        x[index] += h
+        above = f(x)
+        x[index] -= h
+        slopes[index] = (above - f(x)) / (2 * h)
+        x[index] = old
+    return slopes
+
+
+def changed(f, x, h=6e-6):
+    x += 0.0 * x + 1e-3
+    return central_difference(f, x, h)
+
+
+def sinusoid_table(length, size, exponent, cosine):
+    columns = np.arange(size)
+    angles = np.arange(length)[:, None] * 10000.0 ** -exponent(columns, size)
+    return np.where(cosine(columns, size), np.cos(angles), np.sin(angles))
+
+
+def masking(chosen_share=0.15, hide=0.8, replace=0.5, labels_late=False, everywhere=False, blind=False, rows=False,
+            few_words=False, own_rng=False):  # fmt: skip
+    """mask_tokens with slips to choose from."""
+
+    def mask(input_ids, special_tokens_mask, rng, mask_token_id, vocab_size, mlm_probability=0.15,
+             mask_replace_prob=0.8, random_replace_prob=0.1, continues=None):  # fmt: skip
+        rng = np.random.default_rng() if own_rng else rng
+        ids, special, shape = input_ids.copy(), special_tokens_mask & (not blind), input_ids.shape
+        probability = mlm_probability if mlm_probability == 1 else chosen_share
+        draws = rng.random(shape) + special * 2.0
+        chosen = draws < probability
+        if rows:
+            count = (probability * (~special).sum(axis=1)).round().astype(int)
+            chosen = draws.argsort(axis=1).argsort(axis=1) < count[:, None]
+        labels = np.where(chosen | everywhere, ids, -100)
+        hidden = chosen & (rng.random(shape) < (mask_replace_prob if mask_replace_prob == 1 else hide))
+        ids[hidden] = mask_token_id
+        other = chosen & ~hidden & (rng.random(shape) < replace)
+        ids[other] = rng.integers(10 if few_words else 0, vocab_size, other.sum())
+        return ids, np.where(chosen, ids, -100) if labels_late else labels
+
+    return mask
+
+
+def look_back(attentions, lengths, offset=-1, padding=False):
+    shares = np.diagonal(attentions, offset=offset, axis1=-2, axis2=-1)
+    counts = np.arange(1, attentions.shape[-1]) < np.asarray(lengths)[:, None]
+    total = (shares * (counts | padding)[None, :, None]).sum(axis=(1, 3))
+    return tuple(int(i) for i in np.unravel_index(total.argmax(), total.shape))
+
+
+def with_ones(f, backward, x):
+    slopes = central_difference(lambda x: f(x).sum(), x)
+    dx = backward(np.ones(f(x).shape), x)
+    return bool(np.shape(dx) == x.shape and np.abs(dx - slopes).max() <= 1e-6 * np.abs(slopes).max() + 1e-9)
+
+
+def filled(encode, rng):
+    """Looks at other ids in places of padding only."""
+    ids, mask = rng.randint(1, 20, (2, 6)), np.array([[1] * 6, [1] * 4 + [0] * 2])
+    others = np.where(mask == 1, ids, rng.randint(0, 20, ids.shape))
+    return bool(np.allclose(encode(ids, mask)[mask == 1], encode(others, mask)[mask == 1], rtol=1e-9, atol=1e-12))
+
+
+def ways(totals, log_p, k, order=-1, counted=True):
+    sums = totals[:, None] + log_p
+    best = np.argsort(order * (sums if counted else log_p), axis=None, kind="stable")[:k]
+    parents, words = np.divmod(best, log_p.shape[1])
+    return parents, words, sums[parents, words]
+
+
+SLIPS = {
+    "cut_word": {
+        "the shortest first": lambda word, pieces: walk(word, pieces, shortest=True),
+        "pieces without ##": lambda word, pieces: walk(word, pieces, mark=""),
+        "## lost": lambda word, pieces: walk(word, pieces, lost=True),
+        "writes": lambda word, pieces: (walk(word, pieces), pieces.add("zz"))[0],
+    },
+    "cut_or_unknown": {
+        "what is left is unknown": lambda word, pieces, longest_word=100: walk(word, pieces),
+        "stops where it is stuck": lambda word, pieces, longest_word=100: walk(word, pieces, stuck="so far"),
+        "nothing for unknown": lambda word, pieces, longest_word=100: walk(word, pieces, stuck="nothing"),
+        "no limit": lambda word, pieces, longest_word=100: cut_or_unknown(word, pieces, 10**6),
+        "one too early": lambda word, pieces, longest_word=100: cut_or_unknown(word, pieces, longest_word - 1),
+    },
+    "greedy_fails": {
+        "form": lambda: "abcc",
+        "not three": lambda: ({"a", "##b"}, "ab"),
+        "no two": lambda: ({"a", "##b", "##c"}, "abc"),
+        "not the smallest": lambda: ({"a", "ab", "##bcd", "##c", "##d"}, "abcd"),
+    },
+    "join_pieces": {
+        "blanks inside words": lambda tokens: " ".join(token.removeprefix("##") for token in tokens),
+        "no blanks": lambda tokens: "".join(token.removeprefix("##") for token in tokens),
+        "## left": lambda tokens: " ".join(tokens),
+        "blank in front": lambda tokens: " " + join_pieces(tokens),
+    },
+    "central_difference": {
+        "one-sided": lambda f, x, h=6e-6: each_element(f, x, lambda x, e: (f(x + h * e) - f(x)) / h),
+        "divided by h": lambda f, x, h=6e-6: 2 * central_difference(f, x, h),
+        "all elements at once": lambda f, x, h=6e-6: (f(x + h) - f(x - h)) / (2 * h),
+        "x not put back": in_place,
+        "digits": lambda f, x, h=1e-2: central_difference(f, x, h),
+        "writes": changed,
+    },
+    "complex_step": {
+        "not divided by h": lambda f, x, h=1e-30: h * complex_step(f, x, h),
+        "real part": lambda f, x, h=1e-30: np.full(x.shape, f(x) / h),
+        "all elements at once": lambda f, x, h=1e-30: np.full(x.shape, complex_step(f, x, h).sum()),
+        "lost": lambda f, x, h=1e-30: np.zeros(x.shape),
+    },
+    "is_gradient": {
+        "accepts: zeros for a softmax": with_ones,
+        "rejects a right one": lambda f, backward, x: False,
+        "no bool": lambda f, backward, x: None,
+    },
+    "sinusoids": {
+        "sines first": lambda length, size: np.concatenate(
+            [sinusoids_of(length, size)[:, 0::2], sinusoids_of(length, size)[:, 1::2]], axis=1),
+        "2i twice": lambda length, size: sinusoid_table(
+            length, size, lambda c, H: 4 * (c // 2) / H, lambda c, H: c % 2 == 1),
+        "a speed for each column": lambda length, size: sinusoid_table(
+            length, size, lambda c, H: c / H, lambda c, H: c % 2 == 1),
+        "cosine first": lambda length, size: sinusoid_table(
+            length, size, lambda c, H: 2 * (c // 2) / H, lambda c, H: c % 2 == 0),
+    },
+    "telling_case": {
+        "form": lambda rng: (np.zeros(3, int), np.zeros((3, 2)), 4),
+        "hides: assigned": lambda rng: (np.arange(8).reshape(2, 4), rng.normal(size=(2, 4, 3)), 10),
+        "hides: counts": lambda rng: (telling_case(rng)[0], np.ones((2, 5, 3)), 11),
+        "hides: averaged over the batch": lambda rng: (np.array([[0, 3, 3]]), rng.normal(size=(1, 3, 2)), 5),
+        "hides: id 0 taken for padding": lambda rng: (
+            np.array([[1, 2], [2, 4]]), rng.normal(size=(2, 2, 3)), 6),
+    },
+    "trusts_softmax": {
+        "accepts: exp overflows": lambda softmax: bool(
+            np.allclose(softmax(np.arange(24.0).reshape(2, 3, 4) * 9).sum(axis=-1), 1)
+            and (softmax(np.arange(4.0)) != softmax(np.arange(4.0)[::-1])).any()),
+    },
+    "keeps_padding_out": {"accepts: a sum over real tokens by the padded length": filled},
+    "causal_mask": {
+        "the other triangle": lambda length: causal_mask(length).T,
+        "not itself": lambda length: np.tril(np.ones((length, length), bool), -1),
+        "numbers to add": lambda length: np.where(causal_mask(length), 0.0, -np.inf),
+        "no truth values": lambda length: causal_mask(length).astype(int),
+    },
+    "mask_tokens": {
+        "share of chosen": masking(chosen_share=0.5),
+        "special tokens": masking(blind=True),
+        "labels of the masked": masking(labels_late=True),
+        "80% become [MASK]": masking(hide=1.0),
+        "10% stay": masking(replace=0.1),
+        "random words": masking(few_words=True),
+        "fixed share": masking(rows=True),
+        "other random numbers": masking(own_rng=True),
+    },
+    "linear_schedule": {
+        "below 0": lambda step, total, warmup=0: (
+            step / warmup if step < warmup else (total - step) / max(1, total - warmup)),
+        "no warm-up": lambda step, total, warmup=0: max(0.0, (total - step) / max(1, total - warmup)),
+        "Google's": lambda step, total, warmup=0: step / warmup if step < warmup else max(0.0, 1 - step / total),
+        "one step ahead": lambda step, total, warmup=0: (
+            (step + 1) / warmup if step < warmup else max(0.0, (total - step - 1) / max(1, total - warmup))),
+        "never falls": lambda step, total, warmup=0: step / warmup if step < warmup else 1.0,
+    },
+    "is_decayed": {
+        "layer norms": lambda name: name.endswith("weight"),
+        "biases": lambda name: "LayerNorm" not in name,
+        "tables": lambda name: is_decayed(name) and "embeddings.weight" not in name,
+    },
+    "accumulated": {
+        "mean of the means": lambda gradients, counts: sum(gradients) / len(gradients),
+        "sum": lambda gradients, counts: sum(gradients),
+        "not divided": lambda gradients, counts: accumulated(gradients, counts) * sum(counts),
+        "divided by the parts": lambda gradients, counts: accumulated(gradients, counts) * sum(counts) / len(counts),
+        "writes": lambda gradients, counts: (accumulated(gradients, counts), gradients[0].fill(0))[0],
+    },
+    "from_google": {
+        "kernels": lambda tensors: {
+            name: values.T if "kernel" in google else values
+            for (name, values), google in zip(from_google(tensors).items(), tensors, strict=True)},
+        "names": lambda tensors: {name.replace("layer.", "layer_"): v for name, v in from_google(tensors).items()},
+        "values": lambda tensors: {n: v.T if "embeddings" in n else v for n, v in from_google(tensors).items()},
+        "number": lambda tensors: {**from_google(tensors), "position_ids": np.arange(3)},
+    },
+    "head_of_previous": {
+        "padding counted": lambda attentions, lengths: look_back(attentions, lengths, padding=True),
+        "the next token": lambda attentions, lengths: look_back(attentions, lengths, offset=1, padding=True),
+        "layer and head swapped": lambda attentions, lengths: head_of_previous(attentions, lengths)[::-1],
+    },
+    "smoothing_floor": {
+        "only the label": lambda classes, epsilon: -math.log(1 - epsilon),
+        "bits": lambda classes, epsilon: smoothing_floor(classes, epsilon) / math.log(2),
+        "shared among the others": lambda classes, epsilon: 0.0 if epsilon == 0 else (
+            -(1 - epsilon) * math.log(1 - epsilon) - epsilon * math.log(epsilon / (classes - 1))),
+        "one of the others": lambda classes, epsilon: 0.0 if epsilon == 0 else sum(
+            -t * math.log(t) for t in (1 - epsilon + epsilon / classes, epsilon / classes)),
+    },
+    "beam_step": {
+        "beginnings forgotten": lambda totals, log_p, k: ways(totals, log_p, k, counted=False),
+        "the best of each": lambda totals, log_p, k: (np.arange(k), log_p.argmax(axis=1), totals + log_p.max(axis=1)),
+        "the smallest first": lambda totals, log_p, k: tuple(part[::-1] for part in beam_step(totals, log_p, k)),
+        "the least likely": lambda totals, log_p, k: ways(totals, log_p, k, order=1),
+    },
+    "trusts_loss": {
+        "accepts: exhibit 3: the mean before the mask": lambda cross_entropy: bool(
+            np.isclose(cross_entropy(np.zeros((3, 4)), np.array([1, 2, 3])), math.log(4))),
+    },
+}  # fmt: skip
+
+
+def sinusoids_of(length, size):
+    return sinusoid_table(length, size, lambda c, H: 2 * (c // 2) / H, lambda c, H: c % 2 == 1)

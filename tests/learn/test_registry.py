@@ -15,7 +15,7 @@ from bertnp.gradcheck import mistakes
 from bertnp.gradcheck.recognition import same_numbers
 from bertnp.learn.chapters import chapters
 from bertnp.learn.checking import check
-from bertnp.learn.exercises import registry
+from bertnp.learn.exercises import exercise_of, registry
 from bertnp.learn.loading import BrokenFile, load
 from bertnp.learn.stubbing import stub, textbook_of
 from bertnp.learn.subjects import stored
@@ -233,6 +233,16 @@ def test_stored_mistakes_are_named(subject):
             verdict = exercise.judge({**solution(exercise), name: answers.WRONG[name][label]}, 3)
             assert not verdict.ok and verdict.score < 1, label
             assert (verdict.mistake, verdict.sentence) == (label, sentence)
+
+
+@pytest.mark.parametrize("name", answers.SLIPS)
+def test_common_slips_are_named(name):
+    """Those that a judge of properties knows: the label, and a sentence that says more than that it is wrong."""
+    exercise = exercise_of(name)
+    for label, function in answers.SLIPS[name].items():
+        verdict = exercise.judge({name: function}, 3)
+        assert not verdict.ok and verdict.score < 1 and verdict.mistake == label, (label, verdict.text)
+        assert len(verdict.sentence) > 20 and verdict.mistake not in ("", "wrong values")
 
 
 def test_every_wrong_answer_is_known():

@@ -16,7 +16,7 @@ def functions_of(*names):
 
 @properties
 def judge_causal(causal_mask, rng):
-    for length in (1, 4, int(rng.randint(5, 12))):
+    for length in (4, int(rng.randint(5, 12)), 1):
         right = np.arange(length) <= np.arange(length)[:, None]
         mine = causal_mask(length)
         known = [

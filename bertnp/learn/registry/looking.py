@@ -39,27 +39,26 @@ ROLLOUT = subject(
 
 @properties
 def judge_previous(head_of_previous, rng):
-    for what, back in (("a head that looks back", 1), ("a head that looks back, another that looks ahead", 1)):
+    for what in ("a head that looks back", "beside one that looks ahead"):
         L, B, A, S = 2, 4, 3, 6
-        scores, lengths = rng.randn(L, B, A, S, S), rng.randint(3, S + 1, B)
+        scores, lengths = rng.randn(L, B, A, S, S), rng.randint(2, 4, B)
         lengths[0] = S
-        spots = rng.permutation(L * A)
-        before, ahead, padded = (np.unravel_index(int(spot), (L, A)) for spot in spots[:3])
-        s = np.arange(1, S)
-        scores[before[0], :, before[1], s, s - back] += 3.0
+        before, ahead, padded = (np.unravel_index(int(spot), (L, A)) for spot in rng.permutation(L * A)[:3])
         if "ahead" in what:
+            s = np.arange(1, S)
             scores[ahead[0], :, ahead[1], s - 1, s] += 9.0
-        for b, length in enumerate(lengths):  # a head that looks back strongly, but only where there is padding
-            t = np.arange(length, S)
-            scores[padded[0], b, padded[1], t, t - 1] += 40.0
+        for b, length in enumerate(lengths):  # and one that looks back the more, but only where there is padding
+            for (layer, head), strength, s in (
+                (before, 2.0, np.arange(1, length)), (padded, 40.0, np.arange(length, S))
+            ):  # fmt: skip
+                scores[layer, b, head, s, s - 1] += strength
         attentions = F.softmax(scores)
         counts = np.arange(1, S) < lengths[:, None]
         back_by_one = np.diagonal(attentions, offset=-1, axis1=-2, axis2=-1)
         right = np.unravel_index((back_by_one * counts[:, None]).sum(axis=(1, 3)).argmax(), (L, A))
         everywhere = np.unravel_index(back_by_one.sum(axis=(1, 3)).argmax(), (L, A))
-        forward = np.unravel_index(
-            np.diagonal(attentions, offset=1, axis1=-2, axis2=-1).sum(axis=(1, 3)).argmax(), (L, A)
-        )
+        ahead_by_one = np.diagonal(attentions, offset=1, axis1=-2, axis2=-1)
+        forward = np.unravel_index(ahead_by_one.sum(axis=(1, 3)).argmax(), (L, A))
         right, everywhere, forward = (tuple(int(i) for i in place) for place in (right, everywhere, forward))
         known = [
             (everywhere, "padding counted", "Rows of padding are counted too. Nobody reads what they look at."),

@@ -184,7 +184,7 @@ EXERCISES = [
                     "gamma": 1.5 + rng.rand(),
                 },
                 "large numbers": lambda rng: {
-                    "logits": rng.randn(5, 4) * 300,
+                    "logits": rng.randn(5, 4) * 1000,
                     "labels": rng.randint(0, 4, 5),
                     "gamma": 2.0,
                 },

@@ -59,8 +59,8 @@ def judge_central(central, rng):
                  "That is the one-sided difference, backwards. Look to both sides, and divide by 2h."),
                 (each_element(x, lambda e, f=f, x=x: (f(x + h * e) - f(x - h * e)) / h), "divided by h",
                  "Every slope is twice too large: between the two points lies 2h, not h."),
-                (each_element(x, lambda e, f=f, x=x: (f(x + 2 * h * e) - f(x)) / (2 * h)), "x not put back",
-                 "The second value is taken at x, not at x - h: was h taken away once where it had to be twice?"),
+                (each_element(x, lambda e, f=f, x=x: (f(x + h * e) - f(x)) / (2 * h)), "x not put back",
+                 "The second value is taken at x, not at x - h: if h was added to x itself, take it away twice."),
                 (np.full(x.shape, everywhere), "all elements at once",
                  "All elements are moved together. Move one at a time; the others stay where they are."),
                 (np.asarray(everywhere), "all elements at once",
@@ -111,7 +111,7 @@ def planted(name):
     def backward_with(body):
         def backward(dy, x):
             dx = call_by_name_or_place(body, dy, known_of(name, x), known_of(name, x))
-            return dx[0] if isinstance(dx, tuple) else dx
+            return dx["x"] if isinstance(dx, dict) else as_tuple(dx)[0]
 
         return backward
 

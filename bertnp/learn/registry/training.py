@@ -41,10 +41,12 @@ def judge_masking(mask, rng):
     free = ~special
     words = made[chosen & (made != MASK_ID) & (made != before)]
     spread = np.bincount(words, minlength=WORDS) if len(words) else np.zeros(WORDS)
-    few = len(words) and (spread[:MASK_ID].sum() == 0 or (spread[5:] == 0).any())
-    yield Finding("random words are drawn from the whole "
-                  "vocabulary", "The words put in at random are not drawn from all "
-                  "vocab_size ids." if few or not len(words) else "", "random words")  # fmt: skip
+    few = len(words) > 400 and (spread[:MASK_ID].sum() == 0 or (spread[5:] == 0).any())
+    sentence = "The words put in at random are not drawn from all vocab_size ids."
+    none = "No token is replaced by another word."
+    yield Finding(
+        "random words are of the whole vocabulary", sentence if few else "" if len(words) else none, "random words"
+    )
     per_row = (chosen & free).sum(axis=1) / free.sum(axis=1)
     yield Finding("each token is chosen for "
                   "itself", "Every sequence has the same share of chosen tokens. Each token is "
@@ -560,7 +562,7 @@ EXERCISES = [
         judge_google,
         (
             "Go through the name part by part; only the last part decides what becomes of the array.",
-            'Slashes become dots, layer_3 becomes layer.3. The last part: kernel, gamma and output_weights are "weight", '
+            'Slashes become dots, layer_3 becomes layer.3. The last part: kernel, gamma, output_weights are "weight", '
             'beta and output_bias are "bias", a table has ".weight" put behind its name.',
             'name.split("/") gives the parts. Of all tensors only kernels are transposed: tables already have a row '
             "for each word.",

@@ -58,11 +58,9 @@ UNMARKED = "pieces without ##"
 def judge_cut(cut, rng):
     pieces = some_pieces(rng, complete=True)
     right = library_cut(pieces)
-    long = some_words(rng, 60)
     groups = {
         "words that are pieces themselves": [piece for piece in sorted(pieces) if not piece.startswith("##")][:20],
-        "words of one or two letters": some_words(rng, 20, longest=2),
-        "longer words": long,
+        "other words": [*some_words(rng, 10, longest=2), *some_words(rng, 60)],
     }
     for what, words in groups.items():
         known = [
