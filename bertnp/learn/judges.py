@@ -17,7 +17,9 @@ from bertnp.gradcheck import check_formula
 from bertnp.gradcheck.cases import cases
 from bertnp.gradcheck.recognition import same_numbers
 from bertnp.learn.exercises import Verdict
+from bertnp.learn.guarding import Refused
 
+UNWRITTEN = "unwritten"  # the mistake of a function that is a stub yet
 NEARLY = 0.9  # what fails is worth no more
 WRITES = "It writes into what it was given. Others still read that: make something new, or work on a copy."
 
@@ -41,22 +43,32 @@ def as_tuple(values):
 
 
 def formula(name):
-    """A judge of `name` and `name_backward`, whichever of them the exercise asks for."""
+    """A judge of `name` and `name_backward`, whichever the exercise asks for, each beside the library's other."""
+
+    def judge_forward(functions, seed):
+        forward, everything = functions[name], cases(name, seed)
+        report = check_formula(name, forward=forward, seed=seed)
+        if report.ok and writes(everything, forward, None):
+            report.fail("inputs untouched", WRITES)
+        return solved(report) if report.ok else of_report(report, share_of_forward(forward, everything))
+
+    def judge_backward(functions, seed):
+        backward, everything = functions[f"{name}_backward"], cases(name, seed)
+        report = check_formula(name, backward=backward, seed=seed)
+        if report.ok and writes(everything, None, backward):
+            report.fail("inputs untouched", WRITES)
+        return solved(report) if report.ok else of_report(report, share_of_backward(report, everything))
 
     def judge(functions, seed):
-        forward, backward = functions.get(name), functions.get(f"{name}_backward")
-        report = check_formula(name, forward, backward, seed=seed)
-        everything = cases(name, seed)
-        if report.ok and writes(everything, forward, backward):
-            report.fail("inputs untouched", WRITES)
-        if report.ok:
-            return Verdict(True, 1.0, report.text)
-        shares = [share_of_backward(report, everything)] if backward else []
-        shares += [share_of_forward(forward, everything)] if forward else []
-        return of_report(report, sum(shares) / len(shares))
+        parts = {name: judge_forward, f"{name}_backward": judge_backward}
+        return together(*(part for function, part in parts.items() if function in functions))(functions, seed)
 
     judge.formulas = (name,)
     return judge
+
+
+def solved(report):
+    return Verdict(True, 1.0, report.text)
 
 
 def writes(everything, forward, backward):
@@ -88,10 +100,9 @@ def share_of_backward(report, everything):
     return sum(row.verdict != "WRONG" for row in report.rows) / sum(len(case.wrt) for case in everything)
 
 
-def of_report(report, score, before=""):
-    """A failed report of the gradient checker as a verdict, under the text of what was looked at before."""
-    text = "\n".join(filter(None, [before, report.text]))
-    return Verdict(False, min(score, NEARLY), text, report.sentence, report.mistake or report.stage)
+def of_report(report, score):
+    """A failed report of the gradient checker as a verdict."""
+    return Verdict(False, min(score, NEARLY), report.text, report.sentence, report.mistake or report.stage)
 
 
 def properties(test):
@@ -235,14 +246,27 @@ def sieve(title, accepts, right, wrong):
 
 
 def together(*judges):
-    """A judge of an exercise of several parts: the mean of their scores, and the first thing that is wrong."""
+    """A judge of an exercise of several parts: the mean of their scores, and the first thing that is wrong.
+
+    A part that is not written yet counts nothing, and the others what they are worth.
+    """
 
     def judge(functions, seed):
-        verdicts = [one(functions, seed) for one in judges]
+        verdicts, unwritten = [], []
+        for one in judges:
+            try:
+                verdicts.append(one(functions, seed))
+            except Refused as refused:
+                if refused.mistake != UNWRITTEN:
+                    raise
+                unwritten.append(refused)
+                verdicts.append(Verdict(False, 0.0, f" => {refused.sentence}", refused.sentence, UNWRITTEN))
+        if len(unwritten) == len(judges):
+            raise unwritten[0]
         first = next((verdict for verdict in verdicts if not verdict.ok), verdicts[0])
         score = sum(verdict.score for verdict in verdicts) / len(verdicts)
         text = "\n".join(verdict.text for verdict in verdicts)
         return Verdict(first.ok, score, text, first.sentence, first.mistake)
 
-    judge.formulas = sum((one.formulas for one in judges), ())
+    judge.formulas = sum((getattr(one, "formulas", ()) for one in judges), ())
     return judge

@@ -18,7 +18,18 @@ from bertnp.gradcheck.cases import call_by_name_or_place
 from bertnp.gradcheck.checking import COTANGENT_SCALE, SAME, Check
 from bertnp.gradcheck.recognition import same_numbers
 from bertnp.learn.exercises import Verdict
-from bertnp.learn.judges import NEARLY, WRITES, Finding, alike, as_tuple, noting, of_report, stream, told
+from bertnp.learn.judges import (
+    WRITES,
+    Finding,
+    alike,
+    as_tuple,
+    noting,
+    of_findings,
+    of_report,
+    solved,
+    stream,
+    together,
+)
 
 EXPECTED = "expected.npz"
 STORED = 0  # the seed of the inputs whose outputs are stored
@@ -113,30 +124,26 @@ def subject(name, draws, **details):
     """A judge of `name` and `name_backward`, whichever the exercise asks for; see Subject, which is its `subject`."""
     made = Subject(name, draws if isinstance(draws, dict) else {"ordinary": draws}, **details)
 
+    def judge_forward(functions, seed):
+        return of_findings(name, list(forward_findings(made, functions[name], seed)))
+
+    def judge_backward(functions, seed):
+        forward, backward = functions.get(name, made.forward), functions[f"{name}_backward"]
+        if forward is not made.forward and any(f.sentence for f in forward_findings(made, forward, seed)):
+            sentence = f"{name} has to be right before its backward can be judged."
+            return Verdict(False, 0.0, f"{name}_backward\n => {sentence}", sentence, "needs its forward")
+        report = gradient_report(made, forward, backward, seed)
+        tensors = len(made.wrt) * len(made.checked)
+        score = sum(row.verdict != "WRONG" for row in report.rows) / tensors
+        return solved(report) if report.ok else of_report(report, score)
+
     def judge(functions, seed):
+        parts = {name: judge_forward, f"{name}_backward": judge_backward}
         with np.errstate(all="ignore"):
-            return judged(made, functions.get(name), functions.get(f"{name}_backward"), seed)
+            return together(*(part for function, part in parts.items() if function in functions))(functions, seed)
 
     judge.subject = made
     return judge
-
-
-def judged(made, forward, backward, seed):
-    parts, text = (forward is not None) + (backward is not None), ""
-    if forward is not None:
-        findings = list(forward_findings(made, forward, seed))
-        text = told(made.name, findings)
-        wrong = [finding for finding in findings if finding.sentence]
-        if wrong:
-            score = (1.0 - len(wrong) / len(findings)) / parts
-            return Verdict(False, min(score, NEARLY), text, wrong[0].sentence, wrong[0].mistake)
-    if backward is not None:
-        report = gradient_report(made, forward or made.forward, backward, seed)
-        if not report.ok:
-            right = sum(row.verdict != "WRONG" for row in report.rows) / (len(made.wrt) * len(made.checked))
-            return of_report(report, (parts - 1 + right) / parts, text)
-        text = "\n".join(filter(None, [text, report.text]))
-    return Verdict(True, 1.0, text)
 
 
 def forward_findings(made, forward, seed):

@@ -156,6 +156,19 @@ def test_whoever_writes_into_the_inputs_does_not_pass(exercise):
         assert not check(exercise, in_its_place(exercise, spoil)).ok
 
 
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES.values() if len(e.functions) > 1], ids=lambda e: e.number)
+def test_what_is_right_counts_beside_what_is_not_written_yet(exercise, tmp_path):
+    path = tmp_path / "stubs.py"
+    path.write_text(f"import numpy as np\n{stub(exercise)}", encoding="utf-8")
+    last = exercise.functions[-1]
+    verdict = check(exercise, {**solution(exercise), last: load(path)[last]})
+    assert verdict.mistake == "unwritten" and last in verdict.sentence
+    assert verdict.score == 1 - 1 / len(exercise.functions)
+    first = exercise.functions[0]
+    verdict = check(exercise, {**solution(exercise), first: load(path)[first]})
+    assert verdict.mistake == "unwritten" and 0 <= verdict.score <= 1 - 1 / len(exercise.functions)
+
+
 @by_exercise
 def test_the_librarys_own_function_is_refused(exercise, tmp_path):
     body = "from {module} import {source} as theirs\nreturn theirs({args})"

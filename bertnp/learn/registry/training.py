@@ -380,7 +380,8 @@ EXERCISES = [
     Exercise(
         "12.1",
         "80/10/10",
-        "Choose the words to be predicted, and hide them. (Leave `continues` aside: it stays None.)",
+        "Choose the words to be predicted, and hide them. (Draw in whatever order you like, and leave continues aside: "
+        "it stays None.)",
         ("mask_tokens",),
         {"mask_tokens": mask_tokens},
         judge_masking,

@@ -29,17 +29,17 @@ def focal_loss_backward(dloss, logits, labels, gamma):
 
 
 def sparsemax(x):
-    """y_j = max(x_j - τ, 0), with the τ of each row for which y sums to 1              Martins & Astudillo 2016, eq. 2
+    """y_j = max(x_j - τ, 0), with the τ of each row for which y sums to 1              Martins & Astudillo 2016
 
     Shares as of softmax, but small ones are exactly 0. With x sorted, z_1 ≥ z_2 ≥ …, and k the largest number for which
-    1 + k z_k > z_1 + … + z_k, it is τ = (z_1 + … + z_k - 1) / k (algorithm 1).
+    1 + k z_k > z_1 + … + z_k, it is τ = (z_1 + … + z_k - 1) / k (proposition 1).
 
     x: (..., n) floating  ->  y: same shape, rows sum to 1
     """
 
 
 def sparsemax_backward(dy, y):
-    """The slope of a row's τ is shared evenly by those that are in its sum             Martins & Astudillo 2016, eq. 14
+    """The slope of a row's τ is shared evenly by those that are in its sum                    Martins & Astudillo 2016
 
     dy, y: (..., n)  ->  dx: same shape
     """
