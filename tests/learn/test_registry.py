@@ -5,9 +5,11 @@ import inspect
 import re
 import textwrap
 import types
+from pathlib import Path
 
 import answers
 import numpy as np
+import other_answers
 import pytest
 from make_expected import expected, subjects
 
@@ -75,6 +77,16 @@ def test_the_solution_passes_whatever_the_seed(exercise):
         assert verdict.ok and verdict.score == 1.0, verdict.text
         assert not verdict.sentence and not verdict.mistake
     assert check(exercise, solution(exercise), 2026) == verdict
+
+
+OTHERS = load(Path(other_answers.__file__))
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES.values() if set(e.functions) <= OTHERS.keys()],
+                         ids=lambda e: e.number)  # fmt: skip
+def test_right_answers_in_another_style_pass(exercise):
+    verdict = check(exercise, OTHERS, 7)
+    assert verdict.ok and verdict.score == 1.0, verdict.text
 
 
 def zero(value):
