@@ -33,6 +33,11 @@ class Finding:
     mistake: str = ""
 
 
+def holds(what, good, sentence, mistake):
+    """The Finding that something holds, or else what is to be said."""
+    return Finding(what) if good else Finding(what, sentence, mistake)
+
+
 def stream(name, seed):
     """Random numbers for a name and a seed, the same with every version of NumPy."""
     return np.random.RandomState([seed % 2**32, len(name), *name.encode()])

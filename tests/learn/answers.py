@@ -971,7 +971,7 @@ SLIPS = {
     "mask_tokens": {
         "share of chosen": masking(chosen_share=0.5),
         "special tokens": masking(blind=True),
-        "labels of the masked": masking(labels_late=True),
+        "late labels": masking(labels_late=True),
         "80% become [MASK]": masking(hide=1.0),
         "10% stay": masking(replace=0.1),
         "random words": masking(few_words=True),

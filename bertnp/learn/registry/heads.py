@@ -5,7 +5,7 @@ import numpy as np
 import bertnp.functional as F
 from bertnp.learn import given
 from bertnp.learn.exercises import Exercise
-from bertnp.learn.judges import compared, formula, properties, sieve, stream, together
+from bertnp.learn.judges import compared, formula, holds, properties, sieve, stream, together
 from bertnp.learn.stubs import heads as stubs
 from bertnp.learn.subjects import subject
 
@@ -20,20 +20,19 @@ def judge_causal(causal_mask, rng):
         right = np.arange(length) <= np.arange(length)[:, None]
         mine = causal_mask(length)
         known = [
-            (right.T, "the other "
-                      "triangle", "The triangle is the other one: rows are queries, and query s may read keys up "
-             "to s. So row 0 has a single true."),
+            (right.T, "the other triangle",
+             "The triangle is the other one: rows are queries, and query s may read keys up to s. So row 0 has a "
+             "single true."),
             (right & ~np.eye(length, dtype=bool), "not itself", "A token may not read itself; it may (k = s)."),
-            (np.where(right, 0.0, -np.inf), "numbers to "
-                                            "add", "Those are numbers to be added to scores. Expected are truth "
-             "values: true where a key may be read."),
+            (np.where(right, 0.0, -np.inf), "numbers to add",
+             "Those are numbers to be added to scores. Expected are truth values: true where a key may be read."),
         ]  # fmt: skip
         if length == 1:
             known = known[1:]
         yield compared(f"{length} tokens", mine, right, known)
     kind = np.asarray(mine).dtype
-    sentence = "" if kind.kind == "b" else f"The mask is of type {kind}; expected truth values (bool)."
-    yield compared("truth values", sentence or "bool", "bool", [(sentence, "no truth values", sentence)])
+    sentence = f"The mask is of type {kind}; expected truth values (bool)."
+    yield holds("truth values", kind.kind == "b", sentence, "no truth values")
 
 
 RELATIVE_BIAS = subject(
@@ -73,8 +72,8 @@ ROTATE = subject(
     shapes={"x": "B A S D"},
     known={
         "forward": {
-            "neighbours as "
-            "pairs": "Neighbours are turned together, as in the paper. Here component i goes with i + D/2.",
+            "neighbours as pairs": "Neighbours are turned together, as in the paper. Here component i goes with i + "
+            "D/2.",
             "turned the other way": "It turns the other way round: look at the two signs.",
             "all at one speed": "All pairs are turned at one speed. Pair i has its own, 10000^(-2i/D).",
             "speeds of i / D": "The exponent lacks its 2: the speeds are 10000^(-2i/D).",
@@ -100,11 +99,10 @@ THREE_MAPS = subject(
     shapes={"x": "B S H"},
     rtol=1e-6,
     known={"backward": {
-        "values "
-        "only": "Only the path by way of the values leads back to x. It was read three times: add dQ W_Q and dK W_K.",
-        "heads cut by "
-        "reshape": "dY is cut into heads by a reshape alone. Heads are moved in front of the tokens, which only "
-        "a transpose can do: F.merge_heads_backward.",
+        "values only": "Only the path by way of the values leads back to x. It was read three times: add dQ W_Q and dK "
+        "W_K.",
+        "heads cut by reshape": "dY is cut into heads by a reshape alone. Heads are moved in front of the tokens, "
+        "which only a transpose can do: F.merge_heads_backward.",
         "W transposed": "dx is made with the weights transposed. Forward x Wᵀ, back dy W.",
     }},
 )  # fmt: skip
@@ -155,12 +153,10 @@ ENCODER_LAYER = subject(
     shapes={"x": "B S H"},
     rtol=1e-6,
     known={"backward": {
-        "x straight through "
-        "lost": "In the first half the way straight through is lost: x is a summand of the first sum, so "
-        "ds itself is part of dx.",
-        "h straight through "
-        "lost": "In the second half the way straight through is lost: h is a summand of the second sum, so "
-        "dt itself is part of dh.",
+        "x straight through lost": "In the first half the way straight through is lost: x is a summand of the first "
+        "sum, so ds itself is part of dx.",
+        "h straight through lost": "In the second half the way straight through is lost: h is a summand of the second "
+        "sum, so dt itself is part of dh.",
     }},
 )  # fmt: skip
 
@@ -168,41 +164,41 @@ ENCODER_LAYER = subject(
 # encoders with and without a leak
 
 
-def an_encoder(rng, **parts):
-    """encode(ids, mask) of one layer of attention over words and positions, with parts to exchange:
-
-    words(E, ids, mask), places(S, mask), attend(scores, mask), after(y, mask)
-    """
-    E, P, M = rng.randn(20, 6), rng.randn(16, 6), [rng.randn(6, 6) / 2 for _ in range(3)]
-    words = parts.get("words", lambda E, ids, mask: E[ids])
-    places = parts.get("places", lambda S, mask: np.arange(S) + np.zeros_like(mask))
-    attend = parts.get("attend", masked)
-    after = parts.get("after", lambda y, mask: y)
-
-    def encode(ids, mask):
-        ids, mask = np.asarray(ids), np.asarray(mask).astype(int)
-        x = words(E, ids, mask) + P[places(ids.shape[1], mask)]
-        for layer in range(2):
-            Q, K, V = (x @ m.T for m in M)
-            shares = attend(Q @ K.swapaxes(-1, -2) / 2.0, mask, layer) if attend is only_below else attend(
-                Q @ K.swapaxes(-1, -2) / 2.0, mask)  # fmt: skip
-            x = np.tanh(x + shares @ V)
-        return after(x, mask)
-
-    return encode
-
-
 def shares_of(scores):
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def masked(scores, mask):
+def masked(scores, mask, layer):
     return shares_of(np.where(mask[:, None, :] == 1, scores, -1e30))
 
 
 def only_below(scores, mask, layer):
-    return masked(scores, mask) if layer == 0 else shares_of(scores)
+    return masked(scores, mask, layer) if layer == 0 else shares_of(scores)
+
+
+def unmasked(scores, mask, layer):
+    return shares_of(scores)
+
+
+def an_encoder(rng, words=None, places=None, attend=masked, after=None):
+    """encode(ids, mask) of two layers of attention over words and positions, with parts to exchange:
+
+    words(E, ids, mask) -> their vectors   places(S, mask) -> (B, S) positions   attend(scores, mask, layer) -> shares
+    after(y, mask) -> what is put out
+    """
+    E, P, M = rng.randn(20, 6), rng.randn(16, 6), [rng.randn(6, 6) / 2 for _ in range(3)]
+
+    def encode(ids, mask):
+        ids, mask = np.asarray(ids), np.asarray(mask).astype(int)
+        S = ids.shape[1]
+        x = (words(E, ids, mask) if words else E[ids]) + P[places(S, mask) if places else np.arange(S)]
+        for layer in range(2):
+            Q, K, V = (x @ m.T for m in M)
+            x = np.tanh(x + attend(Q @ K.swapaxes(-1, -2) / 2.0, mask, layer) @ V)
+        return after(x, mask) if after else x
+
+    return encode
 
 
 FILL = "Put other ids where the mask is 0: nothing at the real tokens may change."
@@ -230,15 +226,15 @@ def judge_padding(functions, seed):
             lambda y, mask: (y * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True))),
     }  # fmt: skip
     wrong = {
-        "no mask at all": (encoder(attend=lambda scores, mask: shares_of(scores)), FILL),
+        "no mask at all": (encoder(attend=unmasked), FILL),
         "scores lowered by 10 only": (
-            encoder(attend=lambda scores, mask: shares_of(scores - 10.0 * (1 - mask[:, None, :]))), DIGITS),
+            encoder(attend=lambda scores, mask, _: shares_of(scores - 10.0 * (1 - mask[:, None, :]))), DIGITS),
         "mask after the softmax": (
-            encoder(attend=lambda scores, mask: shares_of(scores) * mask[:, None, :]), FILL),
+            encoder(attend=lambda scores, mask, _: shares_of(scores) * mask[:, None, :]), FILL),
         "scores of padding set to 0": (
-            encoder(attend=lambda scores, mask: shares_of(scores * mask[:, None, :])), FILL),
+            encoder(attend=lambda scores, mask, _: shares_of(scores * mask[:, None, :])), FILL),
         "mask on the queries": (
-            encoder(attend=lambda scores, mask: shares_of(np.where(mask[:, :, None] == 1, scores, -1e30))), FILL),
+            encoder(attend=lambda scores, mask, _: shares_of(np.where(mask[:, :, None] == 1, scores, -1e30))), FILL),
         "mask in the first layer only": (encoder(attend=only_below), FILL),
         "a mean over all tokens added": (encoder(after=mean_over(lambda y, mask: y.mean(axis=1))), FILL),
         "a sum over real tokens by the padded length": (encoder(after=mean_over(
@@ -249,7 +245,7 @@ def judge_padding(functions, seed):
         "the last token's vector added": (encoder(after=mean_over(lambda y, mask: y[:, -1])), FILL),
         "padding's vectors 0, but read": (
             encoder(words=lambda E, ids, mask: E[ids] * mask[..., None],
-                    attend=lambda scores, mask: shares_of(scores)), MORE),
+                    attend=unmasked), MORE),
     }  # fmt: skip
     return sieve("keeps_padding_out", lambda encode: accepts(encode, stream("padding", seed)), right, wrong)
 

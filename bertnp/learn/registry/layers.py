@@ -35,13 +35,12 @@ RMS_NORM = subject(
         },
         "backward": {
             "size constant": "The size is taken as a constant. x moves it too: take away x_hat mean(g x_hat).",
-            "layer "
-            "norm's": "That is layer norm's backward, with mean(g) taken away as well. Here no mean was subtracted "
-            "in the forward.",
+            "layer norm's": "That is layer norm's backward, with mean(g) taken away as well. Here no mean was "
+            "subtracted in the forward.",
             "gamma lost": "gamma is missing in dx: multiply dy by it before the mean is taken.",
             "gamma late": "gamma comes after the mean; multiply dy by it first.",
-            "x_hat "
-            "lost": "mean(g x_hat) is taken away as it is. It is the length along x_hat, so multiply it by x_hat.",
+            "x_hat lost": "mean(g x_hat) is taken away as it is. It is the length along x_hat, so multiply it by "
+            "x_hat.",
             "dgamma not summed": "dgamma has a row for each position. One gamma served them all: sum.",
         },
     },
@@ -105,8 +104,8 @@ PRE_NORM = subject(
     shapes={"x": "B S H", "norm_weight": "H", "norm_bias": "H", "bias": "H"},
     known={
         "backward": {
-            "way straight through "
-            "lost": "The way straight through is missing: x is also a summand of y, so dy itself is part of dx.",
+            "way straight through lost": "The way straight through is missing: x is also a summand of y, so dy itself "
+            "is part of dx.",
             "branch lost": "Only the way straight through is there; the branch brings a gradient as well.",
             "dW from x": "dW uses x. What the linear map read is the normalised n.",
             "all through the norm": "dy of the way straight through goes through the norm too. The norm stands in the "

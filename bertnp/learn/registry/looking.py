@@ -6,7 +6,7 @@ import numpy as np
 
 import bertnp.functional as F
 from bertnp.learn.exercises import Exercise
-from bertnp.learn.judges import Finding, compared, properties, sieve
+from bertnp.learn.judges import compared, holds, properties, sieve
 from bertnp.learn.stubs import looking as stubs
 from bertnp.learn.subjects import subject
 from bertnp.models.decoding import Beam
@@ -24,12 +24,10 @@ ROLLOUT = subject(
     },
     rows={"attentions": 1},
     known={"forward": {
-        "other "
-        "order": "The layers are multiplied in the other order: the last layer stands on the left, for it reads what "
-        "those below have made.",
-        "residual "
-        "forgotten": "The residual is forgotten: half of each token's vector came straight through, which is 1, the "
-        "identity.",
+        "other order": "The layers are multiplied in the other order: the last layer stands on the left, for it reads "
+        "what those below have made.",
+        "residual forgotten": "The residual is forgotten: half of each token's vector came straight through, which is "
+        "1, the identity.",
         "not halved": "The rows do not add up to 1: the sum of shares and identity is to be halved.",
         "sum of the layers": "The layers are averaged. They follow one another, so their tables are multiplied.",
         "heads summed": "The heads are summed; take their mean.",
@@ -77,14 +75,13 @@ def judge_floor(floor, rng):
         right = -high * math.log(high) - (classes - 1) * low * math.log(low)
         among = epsilon / (classes - 1)
         known = [
-            (-math.log(1 - epsilon), "only the "
-                                     "label", "That is the loss of the label alone. The other classes are in the sum, "
-             "too."),
+            (-math.log(1 - epsilon), "only the label",
+             "That is the loss of the label alone. The other classes are in the sum, too."),
             (right / math.log(2), "bits", "That is in bits; the loss has the natural logarithm."),
             (-(1 - epsilon) * math.log(1 - epsilon) - epsilon * math.log(among), "shared among the others",
              "ε is shared among the other classes only. It goes to all C alike, the right one too."),
-            (-high * math.log(high) - low * math.log(low), "one of the "
-                                                           "others", "All C - 1 other classes are in the sum."),
+            (-high * math.log(high) - low * math.log(low), "one of the others",
+             "All C - 1 other classes are in the sum."),
         ]  # fmt: skip
         yield compared(f"{classes} classes, ε = {epsilon:.3f}", floor(classes, epsilon), right, known)
     yield compared("without smoothing", float(floor(5, 0.0)) + 1.0, 1.0)
@@ -113,9 +110,8 @@ def judge_beam(beam_step, rng):
     totals, log_p = np.array([-1.0, -np.inf, -np.inf]), F.log_softmax(rng.randn(3, 5))
     answer = as_arrays(beam_step(totals, log_p, 3))
     good = len(answer) == 3 and answer[0].tolist() == [0, 0, 0] and np.isfinite(answer[2]).all()
-    yield Finding("at the start only one beginning is "
-                  "taken", "" if good else "A beginning with log-probability -∞ is no "
-                  "beginning: nothing may come from it.", "ways from nowhere")  # fmt: skip
+    sentence = "A beginning with log-probability -∞ is no beginning: nothing may come from it."
+    yield holds("at the start only one beginning is taken", good, sentence, "ways from nowhere")
 
 
 def picked(best, ways):

@@ -149,8 +149,8 @@ EXERCISES = [
                     "multiplied": "x is multiplied by τ: a small τ evens the shares out. Divide.",
                     "after the softmax": "The shares are divided by τ, and no longer add up to 1. Divide x.",
                     "not stable": "exp overflows for large numbers: take the largest of each row away first.",
-                    "power of the shares "
-                    "unnormalised": "A power of the shares has the right quotients, but does not add up to 1.",
+                    "power of the shares unnormalised": "A power of the shares has the right quotients, but does not "
+                    "add up to 1.",
                 },
                 "backward": {
                     "dx not divided": "dx lacks its 1/τ: the scores are x/τ, and rise only that fast.",
@@ -196,20 +196,18 @@ EXERCISES = [
             also=without_gamma,
             known={
                 "forward": {
-                    "of the "
-                    "mean": "The weight is taken of the mean loss. Each example has its own weight: first weigh, "
-                    "then average.",
+                    "of the mean": "The weight is taken of the mean loss. Each example has its own weight: first "
+                    "weigh, then average.",
                     "p for 1 - p": "It weighs with p^γ, so that easy examples count most. It is (1 - p)^γ.",
                     "sum": "That is a sum; the loss is the mean over the rows.",
                     "gamma not used": "That is the plain cross-entropy: the weight (1 - p)^γ is missing.",
                 },
                 "backward": {
-                    "weight "
-                    "constant": "The weight (1 - p)^γ is taken as a constant. It depends on the scores too: product "
-                    "rule.",
+                    "weight constant": "The weight (1 - p)^γ is taken as a constant. It depends on the scores too: "
+                    "product rule.",
                     "p lost": "In the slope of the weight a factor p is lost: by log p, p itself has the slope p.",
-                    "sign of the second "
-                    "term": "The slope of (1 - p)^γ by p is negative, -γ (1 - p)^(γ - 1): look at the signs once more.",
+                    "sign of the second term": "The slope of (1 - p)^γ by p is negative, -γ (1 - p)^(γ - 1): look at "
+                    "the signs once more.",
                     "sum": "The mean's division by the number of rows is missing.",
                 },
             },
@@ -243,21 +241,19 @@ EXERCISES = [
                 "forward": {
                     "that is softmax": "That is softmax, whose shares are never 0.",
                     "one threshold for all": "One threshold serves the whole array. Each row has its own.",
-                    "cut, then "
-                    "normalised": "It cuts at 0 and then divides. Sparsemax only subtracts, one number from all of "
-                    "a row.",
-                    "all in the "
-                    "sum": "The threshold is made from all x of the row. Only the k largest are in it, those that "
-                    "stay above 0.",
+                    "cut, then normalised": "It cuts at 0 and then divides. Sparsemax only subtracts, one number from "
+                    "all of a row.",
+                    "all in the sum": "The threshold is made from all x of the row. Only the k largest are in it, "
+                    "those that stay above 0.",
                 },
                 "backward": {
                     "mean over all": "The mean is taken over the whole row. Only those with y > 0 moved the threshold.",
-                    "threshold "
-                    "constant": "The threshold is taken as a constant. It moves with each x that is in its sum.",
-                    "softmax's "
-                    "rule": "That is softmax's backward. Here y is linear in x as long as the same ones are above 0.",
-                    "mean of the support, given to "
-                    "all": "Where y is 0 nothing happens when x moves a little: dx must be 0 there.",
+                    "threshold constant": "The threshold is taken as a constant. It moves with each x that is in its "
+                    "sum.",
+                    "softmax's rule": "That is softmax's backward. Here y is linear in x as long as the same ones are "
+                    "above 0.",
+                    "mean of the support, given to all": "Where y is 0 nothing happens when x moves a little: dx must "
+                    "be 0 there.",
                 },
             },
         ),

@@ -12,7 +12,7 @@ from bertnp.gradcheck.mistakes import BACKWARD
 from bertnp.gradcheck.recognition import same_numbers
 from bertnp.learn import given
 from bertnp.learn.exercises import Exercise
-from bertnp.learn.judges import Finding, as_tuple, compared, formula, of_findings, properties, sieve, stream
+from bertnp.learn.judges import Finding, as_tuple, compared, formula, holds, of_findings, properties, sieve, stream
 from bertnp.learn.stubs import slopes as stubs
 from bertnp.learn.subjects import subject
 
@@ -26,7 +26,7 @@ CHECKERS = {
 
 
 def some_functions(rng):
-    """{label: (function of an array to a number, its slope at x, x)}; smooth, and at home in complex numbers."""
+    """(label, function of an array to a number, its slope as a function, an x); at home in complex numbers, too."""
     w, M = rng.randn(3, 4), rng.randn(4, 4)
     yield "a weighted sum of sines", lambda x: (w * np.sin(x)).sum(), lambda x: w * np.cos(x), rng.randn(3, 4)
     yield "a square form", lambda x: x @ M @ x, lambda x: (M + M.T) @ x, rng.randn(4)
@@ -69,9 +69,8 @@ def judge_central(central, rng):
         )  # fmt: skip
         mine, right = np.asarray(central(f, x)), slope(x)
         good = mine.shape == right.shape and np.abs(mine - right).max() < 1e-8 * np.abs(right).max()
-        yield Finding(f"{label}, the usual h", "" if good else
-                      "With the step that is not named, slopes are not exact to eight digits. Use the h that is given.",
-                      "digits")  # fmt: skip
+        sentence = "With the step that is not named, slopes are not exact to eight digits. Use the h that is given."
+        yield holds(f"{label}, the usual h", good, sentence, "digits")
 
 
 @properties
@@ -81,11 +80,11 @@ def judge_complex(step, rng):
         real = np.full(x.shape, float(f(x)))
         yield compared(label, step(f, x), right, [
             (right * 1e-30, "not divided by h", "The imaginary part is there, but not divided by h."),
-            (real * 1e30, "real "
-                          "part", "That is the real part, which is f(x) itself. The slope is in the imaginary one."),
+            (real * 1e30, "real part",
+             "That is the real part, which is f(x) itself. The slope is in the imaginary one."),
             (np.full(x.shape, right.sum()), "all elements at once", "All elements are moved together. One at a time."),
-            (np.zeros(x.shape), "lost", "All slopes are 0: x + ih was put into an array of floats, which cannot hold "
-                                        "it."),
+            (np.zeros(x.shape), "lost",
+             "All slopes are 0: x + ih was put into an array of floats, which cannot hold it."),
         ])  # fmt: skip
 
 
@@ -207,8 +206,8 @@ def judge_telling_case(functions, seed):
     findings = []
     for label, advice in TELLING.items():
         seen = not same_numbers(np.asarray(bodies[label](dy, ids, table)), right)
-        sentence = "" if seen else f"On your data the mistake '{label}' cannot be seen. {advice}"
-        findings.append(Finding(f"shows: {label}", sentence, "" if seen else f"hides: {label}"))
+        sentence = f"On your data the mistake '{label}' cannot be seen. {advice}"
+        findings.append(holds(f"shows: {label}", seen, sentence, f"hides: {label}"))
     return of_findings("telling_case", findings)
 
 
@@ -225,12 +224,12 @@ def judge_sinusoids(sinusoids, rng):
         own = np.where(np.arange(size) % 2, np.cos(each), np.sin(each))
         turned = np.where(np.arange(size) % 2, np.roll(right, 1, axis=1), np.roll(right, -1, axis=1))
         yield compared(f"{label}: {length} places, {size} numbers", sinusoids(int(length), int(size)), right, [
-            (apart, "sines "
-                    "first", "All sines stand first and all cosines after. Here they take turns: sine, cosine, …"),
+            (apart, "sines first",
+             "All sines stand first and all cosines after. Here they take turns: sine, cosine, …"),
             (doubled, "2i twice", "The exponent is 2i/H for column 2i: the factor 2 is in there twice."),
-            (own, "a speed for each "
-                  "column", "Every column has a speed of its own. Sine and cosine of a pair share one: "
-             "columns 2i and 2i + 1 have the exponent 2i/H."),
+            (own, "a speed for each column",
+             "Every column has a speed of its own. Sine and cosine of a pair share one: columns 2i and 2i + 1 have "
+             "the exponent 2i/H."),
             (turned, "cosine first", "Even columns are sines, odd ones cosines; here they have changed places."),
         ])  # fmt: skip
 
@@ -270,8 +269,8 @@ EXERCISES = [
             forward=given.tanh_times,
             known={
                 "backward": {
-                    "slope of the "
-                    "input": "That is (i): 1 - x² is not the slope of tanh. It is 1 - tanh(x)², of the output.",
+                    "slope of the input": "That is (i): 1 - x² is not the slope of tanh. It is 1 - tanh(x)², of the "
+                    "output.",
                     "w lost": "That is (ii): w multiplies tanh(x), so it multiplies dx as well.",
                     "dy lost": "That is (iii): dx has lost its dy. Slopes along a path multiply, and dy is the rest of "
                     "the path.",
@@ -299,12 +298,11 @@ EXERCISES = [
             forward=given.shares,
             known={
                 "backward": {
-                    "denominator "
-                    "constant": "The denominator is taken as a constant. Each x is in it too, and lowers all shares "
-                    "of its row.",
+                    "denominator constant": "The denominator is taken as a constant. Each x is in it too, and lowers "
+                    "all shares of its row.",
                     "one division": "The second term lacks a division by the sum: the slope of 1/s is -1/s².",
-                    "mean for "
-                    "sum": "What is taken away is a mean over the row; every share brings its own part, so sum.",
+                    "mean for sum": "What is taken away is a mean over the row; every share brings its own part, so "
+                    "sum.",
                     "softmax's rule": "The factor y in front belongs to softmax, where exp stands before the division.",
                 }
             },
@@ -366,9 +364,8 @@ EXERCISES = [
             known={
                 "backward": {
                     "dW transposed": "dW is transposed: here the weight is (in, out), so x comes first, xᵀ dy.",
-                    "dW "
-                    "averaged": "dW is a mean over the positions. One weight serves them all, so their gradients add "
-                    "up.",
+                    "dW averaged": "dW is a mean over the positions. One weight serves them all, so their gradients "
+                    "add up.",
                 }
             },
         ),
@@ -399,11 +396,10 @@ EXERCISES = [
             shapes={"x": "B S H"},
             known={
                 "backward": {
-                    "not "
-                    "summed": "dw has the shape of x. Each w was used in many places: sum over the axes along which it "
-                    "was spread, until the shape is that of w again.",
-                    "summed over the batch "
-                    "only": "dw is summed over the batch but not over the other axis along which w was spread.",
+                    "not summed": "dw has the shape of x. Each w was used in many places: sum over the axes along "
+                    "which it was spread, until the shape is that of w again.",
+                    "summed over the batch only": "dw is summed over the batch but not over the other axis along which "
+                    "w was spread.",
                     "averaged": "dw is a mean. Each use of w brings a gradient, and they add up.",
                     "w lost": "w is missing in dx: y = x w rises w times as fast as x.",
                 }

@@ -10,7 +10,7 @@ from bertnp.data.masking import mask_tokens
 from bertnp.gradcheck import blocks
 from bertnp.learn import given
 from bertnp.learn.exercises import Exercise
-from bertnp.learn.judges import Finding, compared, formula, properties
+from bertnp.learn.judges import Finding, compared, equal, formula, holds, properties
 from bertnp.learn.stubs import training as stubs
 from bertnp.learn.subjects import subject
 from bertnp.optim import schedules
@@ -20,85 +20,64 @@ MASK_ID, WORDS = 4, 50
 
 @properties
 def judge_masking(mask, rng):
-    """Shares over 60,000 tokens, each within five standard deviations of what it should be."""
+    """Shares over some 45,000 free tokens, each within five standard deviations of what it should be."""
     ids = rng.randint(5, WORDS, (300, 200))
     special = (np.arange(200) == 0) | (np.arange(200) >= rng.randint(100, 200, (300, 1)))
-    before, seed = ids.copy(), int(rng.randint(10**6))
+    free, seed = ~special, int(rng.randint(10**6))
 
     def run(**options):
-        made, labels = mask(before.copy(), special, np.random.default_rng(seed), MASK_ID, WORDS, **options)
+        made, labels = mask(ids.copy(), special.copy(), np.random.default_rng(seed), MASK_ID, WORDS, **options)
         return np.asarray(made), np.asarray(labels)
 
     made, labels = run()
     if made.shape != ids.shape or labels.shape != ids.shape:
-        sentence = f"Expected two arrays {ids.shape}, got {made.shape} and {labels.shape}."
-        yield Finding("ids and labels", sentence, "shapes")
+        yield Finding(
+            "ids and labels", f"Expected two arrays {ids.shape}, got {made.shape} and {labels.shape}.", "shapes"
+        )
         return
     chosen = labels != -100
-    yield Finding("special tokens are never chosen", "Special tokens or padding are chosen, too." if
-                  (chosen & special).any() or (made != before)[special].any() else "", "special tokens")  # fmt: skip
-    yield from shares(before, made, labels, chosen, special)
-    free = ~special
-    words = made[chosen & (made != MASK_ID) & (made != before)]
-    spread = np.bincount(words, minlength=WORDS) if len(words) else np.zeros(WORDS)
-    few = len(words) > 400 and (spread[:MASK_ID].sum() == 0 or (spread[5:] == 0).any())
-    sentence = "The words put in at random are not drawn from all vocab_size ids."
-    none = "No token is replaced by another word."
-    yield Finding(
-        "random words are of the whole vocabulary", sentence if few else "" if len(words) else none, "random words"
-    )
+    untouched = not (chosen & special).any() and not (made != ids)[special].any()
+    yield holds("special tokens are never chosen", untouched, "Special tokens or padding are chosen.", "special tokens")
+    yield from shares(ids, made, labels, chosen, free)
+    words = np.bincount(made[chosen & (made != MASK_ID) & (made != ids)], minlength=WORDS)
+    drawn = words.sum() > 0 and (words.sum() < 400 or (words[:MASK_ID].any() and words[5:].all()))
+    sentence = "The words put in at random are not drawn from all vocab_size ids, or there are none."
+    yield holds("random words are of the whole vocabulary", drawn, sentence, "random words")
     per_row = (chosen & free).sum(axis=1) / free.sum(axis=1)
-    yield Finding("each token is chosen for "
-                  "itself", "Every sequence has the same share of chosen tokens. Each token is "
-                  "chosen by a draw of its own." if per_row.std() < 0.01 else "", "fixed share")  # fmt: skip
-    again = run()
-    yield Finding("the same generator, the same masks", "" if np.array_equal(again[0], made) and
-                  np.array_equal(again[1], labels) else "Two calls with the same generator differ: draw from the rng "
-                  "that is handed in, from nothing else.", "other random numbers")  # fmt: skip
-    all_hidden, all_labels = run(mlm_probability=1.0, mask_replace_prob=1.0, random_replace_prob=0.0)
-    good = (all_hidden[free] == MASK_ID).all() and np.array_equal(all_labels[free], before[free])
-    yield Finding("other "
-                  "probabilities", "" if good else "With mlm_probability and mask_replace_prob 1 every free token "
-                  "becomes [MASK]; the probabilities that are handed in are not "
-                  "used.", "fixed probabilities")  # fmt: skip
+    sentence = "Every sequence has the same share of chosen tokens. Each token is chosen by a draw of its own."
+    yield holds("each token is chosen for itself", per_row.std() > 0.01, sentence, "fixed share")
+    same = all(map(np.array_equal, run(), (made, labels)))
+    sentence = "Two calls with the same generator differ: draw from the rng that is handed in, from nothing else."
+    yield holds("the same generator, the same masks", same, sentence, "other random numbers")
+    made, labels = run(mlm_probability=1.0, mask_replace_prob=1.0, random_replace_prob=0.0)
+    used = (made[free] == MASK_ID).all() and np.array_equal(labels[free], ids[free])
+    sentence = "With mlm_probability and mask_replace_prob 1 every free token becomes [MASK]: use those handed in."
+    yield holds("other probabilities", used, sentence, "fixed probabilities")
 
 
-def shares(before, made, labels, chosen, special):
+OFTEN = {
+    0.9: "80% of the chosen, not 90%, become [MASK].",
+    1.0: "All chosen tokens become [MASK]. Some must stay, and some become another word.",
+    0.18: "Random words come to 2%: once 80% are hidden, half of those that are left get a random word.",
+}  # shares that come of a slip
+
+
+def shares(ids, made, labels, chosen, free):
     """How many are chosen, and what becomes of those."""
-    free, n = (~special).sum(), chosen.sum()
-    share = n / free
-    if share > 0.5:
-        sentence = "Nearly every token has a label. Only chosen ones have; the others get -100."
-    elif abs(share - 0.15) > 5 * (0.15 * 0.85 / free) ** 0.5:
-        sentence = f"{share:.1%} of the tokens are chosen, expected 15%."
-    else:
-        sentence = ""
-    yield Finding("15% are chosen", sentence, "share of chosen")
-    wrong = (labels != before)[chosen].any()
-    what = "Labels hold what stands there now, with the masks in it. They tell the word that stood there before."
-    yield Finding("labels tell the word that stood there", what if wrong else "", "labels of the masked")
-    moved = ((made != before) & ~chosen & ~special).any()
-    yield Finding(
-        "what is not chosen stays", "Tokens that were not chosen are changed." if moved else "", "others change"
-    )
-    parts = {
-        "80% become [MASK]": ((made == MASK_ID)[chosen].mean() if n else 0.0, 0.8 + 0.1 / WORDS),
-        "10% stay": ((made == before)[chosen].mean() if n else 0.0, 0.1 + 0.1 / WORDS),
-    }
-    hints = {
-        0.9: "80% of the chosen, not 90%, become [MASK].",
-        1.0: "All chosen tokens become [MASK]. Some must stay, and some become another word: the network will never "
-             "see [MASK] in earnest.",
-        0.02: "A tenth of the rest is taken, not a tenth of all: once 80% are hidden, half of those that are left get "
-              "a random word.",
-        0.18: "Random words come to 2%: once 80% are hidden, half of those that are left get a random word.",
-        0.19: "Random words come to 1%: once 80% are hidden, half of those that are left get one.",
-    }  # fmt: skip
-    for what, (found, right) in parts.items():
-        good = abs(found - right) < 5 * (right * (1 - right) / max(n, 1)) ** 0.5
-        near = next((hint for value, hint in hints.items() if abs(found - value) < 0.012), "")
-        said = f"Of the chosen it should be: {what}; yours are {found:.1%}. {near}".strip()
-        yield Finding(what, "" if good else said, "" if good else what)
+    n = chosen.sum()
+    within = 5 * (0.15 * 0.85 / free.sum()) ** 0.5
+    sentence = f"{n / free.sum():.1%} of the tokens have a label, expected 15%; the others get -100."
+    yield holds("15% are chosen", abs(n / free.sum() - 0.15) < within, sentence, "share of chosen")
+    sentence = "Labels hold what stands there now, with the masks in it. They tell the word that stood there before."
+    yield holds("labels tell the word that stood there", not (labels != ids)[chosen].any(), sentence, "late labels")
+    still = not ((made != ids) & ~chosen & free).any()
+    yield holds("what is not chosen stays", still, "Tokens that were not chosen are changed.", "others change")
+    for what, is_so, right in (("80% become [MASK]", made == MASK_ID, 0.8), ("10% stay", made == ids, 0.1)):
+        right += 0.1 / WORDS  # random words that happen to be those
+        found = is_so[chosen].mean() if n else 0.0
+        near = next((hint for value, hint in OFTEN.items() if abs(found - value) < 0.012), "")
+        sentence = f"Of the chosen it should be: {what}; yours are {found:.1%}. {near}".strip()
+        yield holds(what, abs(found - right) < 5 * (right * (1 - right) / max(n, 1)) ** 0.5, sentence, what)
 
 
 def word_logits(rng, B=3, S=5, V=4, size=2.0):
@@ -123,9 +102,8 @@ MASKED_WORDS = subject(
     known={
         "forward": {
             "mean over all tokens": "The sum is divided by the number of all tokens. Only the labelled ones are in it.",
-            "mean of the rows' "
-            "means": "It averages over the sequences, each averaged for itself: a word in a sequence with "
-            "few labels then counts more. One mean over all labelled tokens.",
+            "mean of the rows' means": "It averages over the sequences, each averaged for itself: a word in a sequence "
+            "with few labels then counts more. One mean over all labelled tokens.",
             "sum": "That is a sum; the loss is a mean over the labelled tokens.",
             "unlabelled as word 0": "Tokens without a label are counted, as if they were word 0.",
             "word 0 left out": "Labels of word 0 are left out. Only -100 marks a token that is not asked.",
@@ -158,8 +136,8 @@ FACTORISED = subject(
     known={
         "forward": {"projection left out": "P is not used: both ends of the product are rows P E_v, made wide."},
         "backward": {
-            "only the scores' "
-            "half": "Only the end that scores is there. The rows that were looked up bring gradients too.",
+            "only the scores' half": "Only the end that scores is there. The rows that were looked up bring gradients "
+            "too.",
             "P once": "P is used at both ends; its gradient has only one of them.",
             "lookup assigned": "A word that was read several times brings several gradients to its row: np.add.at.",
         },
@@ -184,9 +162,8 @@ LION = subject(
         "sign of the gradient": "The step is the sign of the gradient alone; it is that of the average with β₁.",
         "no sign": "The sign is missing: every element goes the same distance.",
         "decay without lr": "The decay lacks the learning rate.",
-        "decay through the "
-        "sign": "The decay goes into the gradient, where the sign swallows its size. It stands beside the "
-        "sign.",
+        "decay through the sign": "The decay goes into the gradient, where the sign swallows its size. It stands "
+        "beside the sign.",
     }},
 )  # fmt: skip
 
@@ -202,13 +179,13 @@ def judge_schedule(linear, rng):
         known = [
             (np.where(s < warmup, rising, falling), "below 0", "After the last step it goes below 0. It stays at 0."),
             (np.maximum(0, falling), "no warm-up", "The warm-up is missing: it rises from 0 to 1 over `warmup` steps."),
-            (np.where(s < warmup, rising, np.maximum(0, 1 - s / total)), "Google's", "Where the warm-up ends it jumps: "
-             "the way down is counted from the end of the warm-up, over total - warmup steps."),
+            (np.where(s < warmup, rising, np.maximum(0, 1 - s / total)), "Google's",
+             "Where the warm-up ends it jumps: the way down is counted from there, over total - warmup steps."),
             (np.where(s < warmup, (s + 1) / max(1, warmup), np.maximum(0, (total - s - 1) / max(1, total - warmup))),
-             "one step "
-             "ahead", "It is one step ahead: step 0 is the first, and has the factor 0 where there is a warm-up."),
-            (np.where(s < warmup, rising, 1.0), "never "
-                                                "falls", "After the warm-up it stays at 1. It falls to 0 at `total`."),
+             "one step ahead",
+              "It is one step ahead: step 0 is the first, and has the factor 0 where there is a warm-up."),
+            (np.where(s < warmup, rising, 1.0), "never falls",
+             "After the warm-up it stays at 1. It falls to 0 at `total`."),
         ]  # fmt: skip
         mine = np.array([linear(step, total, warmup) for step in steps], float)
         yield compared(f"{total} steps, {warmup} of them warm-up", mine, right, known)
@@ -236,14 +213,12 @@ def judge_decayed(is_decayed, rng):
         "biases": [name for name in names if name.endswith("bias") and "Norm" not in name],
         "layer norms": [name for name in names if "Norm" in name],
     }
-    norms = "The scale of a layer norm is called weight, too, but it is no matrix: it begins at 1 and is not to shrink."
+    why = {"layer norms": "the scale of a layer norm is called weight, too, but it is no matrix, and not to shrink"}
     for what, group in groups.items():
         group = [str(name) for name in rng.permutation(group)]
-        right, mine = [names[name] for name in group], [is_decayed(name) for name in group]
-        sentence = norms if what == "layer norms" else f"Of the {what} it says the opposite of what is right."
-        off = next((name for name, a, b in zip(group, mine, right, strict=True) if not isinstance(a, (bool, np.bool_))
-                    or a != b), None)  # fmt: skip
-        yield Finding(what, "" if off is None else f"{off}: {sentence}", "" if off is None else what)
+        wrong = [name for name in group if not equal(is_decayed(name), names[name])]
+        sentence = f"{' '.join(wrong[:1])}: {why.get(what, f'of the {what} it says the opposite of what is right')}."
+        yield holds(what, not wrong, sentence, what)
 
 
 @properties
@@ -252,14 +227,13 @@ def judge_accumulated(accumulated, rng):
         gradients = [rng.randn(3, 4) * (n > 0) for n in counts]
         right = sum(n * g for n, g in zip(counts, gradients, strict=True)) / sum(counts)
         known = [
-            (sum(gradients) / len(counts), "mean of the "
-                                           "means", "It takes the plain mean over the parts. A word in a part with "
-             "few labels then counts more than one in a part with many: weigh each part by its count."),
+            (sum(gradients) / len(counts), "mean of the means",
+             "It takes the plain mean over the parts. A word in a part with few labels then counts more than one in "
+             "a part with many: weigh each part by its count."),
             (sum(gradients), "sum", "The gradients are added up without a mean."),
             (right * sum(counts), "not divided", "Weighed by the counts, but not divided by their sum."),
-            (right * sum(counts) / len(counts), "divided by the "
-                                                "parts", "Divided by the number of parts instead of the number "
-             "of labelled words."),
+            (right * sum(counts) / len(counts), "divided by the parts",
+             "Divided by the number of parts instead of the number of labelled words."),
         ]  # fmt: skip
         yield compared(what, accumulated(gradients, list(counts)), right, known)
 
@@ -304,8 +278,8 @@ def judge_google(from_google, rng):
         mine = from_google(theirs)
         for what, group in groups.items():
             yield Finding(what + which, *google_sentence(mine, group))
-        extra = f"It returns {len(mine)} tensors for {len(theirs)}." if len(mine) != len(theirs) else ""
-        yield Finding(f"as many as there were{which}", extra, "number")
+        sentence = f"It returns {len(mine)} tensors for {len(theirs)}."
+        yield holds(f"as many as there were{which}", len(mine) == len(theirs), sentence, "number")
 
 
 def google_sentence(mine, group):
@@ -362,15 +336,15 @@ SPAN = subject(
     known={
         "forward": {
             "sum of both": "The two losses are added; it is their mean.",
-            "beyond the end "
-            "counted": "Answers that are not in the text are pulled to its last token. They count nothing.",
+            "beyond the end counted": "Answers that are not in the text are pulled to its last token. They count "
+            "nothing.",
             "start and end swapped": "Start and end have changed places: logits[..., 0] are the scores for the start.",
             "over start and end": "The softmax runs over start and end. It runs over the positions, once for each.",
         },
         "backward": {
             "half lost": "The half of the mean is missing.",
-            "mean over the "
-            "batch": "It is divided by the batch size. Only those whose answer is in the text are in the mean.",
+            "mean over the batch": "It is divided by the batch size. Only those whose answer is in the text are in the "
+            "mean.",
             "beyond the end leaks": "Texts without the answer get a gradient; the loss does not depend on them.",
         },
     },

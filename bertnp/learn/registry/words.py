@@ -2,7 +2,7 @@
 
 from bertnp import BertTokenizer
 from bertnp.learn.exercises import Exercise
-from bertnp.learn.judges import Finding, compared, properties
+from bertnp.learn.judges import Finding, compared, holds, properties
 from bertnp.learn.stubs import words as stubs
 from bertnp.tokenization.wordpiece import WordPiece
 
@@ -120,13 +120,14 @@ def judge_greedy_fails(fails, rng):
         return
     pieces, word = set(answer[0]), answer[1]
     greedy = walk(word, pieces, stuck=lambda found: [])
-    n = len(greedy)
-    sentence = "" if n == 3 else f"Greedy cuts {word!r} into {n} pieces of yours, {' '.join(greedy)}; expected three."
-    yield Finding("greedy takes three pieces", sentence if n else f"Greedy gets stuck in {word!r}.", "not three")
+    sentence = (
+        f"Greedy cuts {word!r} into {' '.join(greedy)}, expected three." if greedy else f"It gets stuck in {word!r}."
+    )
+    yield holds("greedy takes three pieces", len(greedy) == 3, sentence, "not three")
     two = any(word[:end] in pieces and f"##{word[end:]}" in pieces for end in range(1, len(word)))
-    yield Finding("two would do", "" if two else f"No two of your pieces make up {word!r}.", "no two")
-    more = f"Your vocabulary has {len(pieces)} pieces. Four are enough: greedy may use one of them twice."
-    yield Finding("the vocabulary is as small as can be", more if len(pieces) > 4 else "", "not the smallest")
+    yield holds("two would do", two, f"No two of your pieces make up {word!r}.", "no two")
+    sentence = f"Your vocabulary has {len(pieces)} pieces. Four are enough: greedy may use one of them twice."
+    yield holds("the vocabulary is as small as can be", len(pieces) <= 4, sentence, "not the smallest")
 
 
 @properties
