@@ -131,7 +131,7 @@ def test_a_stub_of_another_name_and_of_a_method(written):
 
 
 def test_only_functions_written_in_the_file_count(written):
-    text = "from bertnp.functional import softmax\nfrom math import sqrt\nimport functools\nlen = len\n"
+    text = "from bertnp.functional import softmax\nfrom textwrap import dedent\nimport functools\nlen = len\n"
     text += "def mine(x): return x\nother = lambda x: x\nhalf = functools.partial(mine, 1)\nclass A: pass\n"
     assert sorted(load(written(text))) == ["mine", "other"]
 
@@ -270,6 +270,13 @@ def test_calling_its_kernel_is_refused(verdict, call):
     assert found.mistake == "calls the library", found.text
 
 
+def test_calling_what_has_a_kernel_of_the_whole_is_refused(verdict):
+    assert "numpy" in FORMULAS["residual_norm"].kernels
+    call = "F.residual_norm(x, 0 * bias, 0 * x, weight, bias, None, 0.0, eps)"
+    found = verdict(f"{HEAD}def layer_norm(x, weight, bias, eps=1e-12):\n    return {call}\n", "layer_norm")
+    assert found.mistake == "calls the library", found.text
+
+
 def test_a_refusal_is_held_up_by_no_except(verdict):
     text = SOFTMAX.replace("    exps = ", "    try: F.softmax(x)\n    except BaseException: pass\n    exps = ")
     assert verdict(text, "softmax").mistake == "calls the library"
@@ -368,10 +375,10 @@ def test_plain_functions_and_methods_are_replaced_wherever_they_are_held(monkeyp
     sources = {"encode_texts": bertnp.data.encode_texts, "cut": cut}
     monkeypatch.setattr(plugging, "replaceable", lambda: sources)
     own = {"encode_texts": lambda: 1, "cut": lambda self, word: [word], "unknown": lambda: 3}
-    with pytest.raises(KeyError), plugged(own):
+    with pytest.raises(InterruptedError), plugged(own):
         assert bertnp.cli.tour.encode_texts() == bertnp.data.encode_texts() == bertnp.data.encoded.encode_texts() == 1
-        assert WordPiece({"a": 0, "##b": 1}).cut("ab") == ["ab"]
-        raise KeyError
+        assert WordPiece({"a": 0, "##b": 1, "[UNK]": 2}).cut("ab") == ["ab"]
+        raise InterruptedError  # the library's are back whatever happens
     assert bertnp.cli.tour.encode_texts is bertnp.data.encoded.encode_texts is sources["encode_texts"]
     assert WordPiece.cut is cut
 
