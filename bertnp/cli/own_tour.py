@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 
 from bertnp.cli.arguments import program
-from bertnp.cli.tour import Settings, take_tour
+from bertnp.cli.tour import WIDTH, Settings, take_tour
 from bertnp.learn.exercises import exercise_of, registry
 from bertnp.learn.judging import environment, judge
 from bertnp.learn.loading import here, line_in, load, said, shown
@@ -24,16 +25,17 @@ def take_own_tour(paths, output, seed=0, settings=None, unchecked=False, progres
     Raises ValueError where one doesn't pass its check, unless unchecked. What is not written yet is the library's.
     """
     places, unwritten = own_places(paths)
-    in_bert = [name for name in places if name in replaceable()]
+    known = replaceable()
+    in_bert = [name for name in places if name in known and not known[name].__module__.startswith("bertnp.gradcheck.")]
     if not in_bert:
         raise ValueError(f"--impl: {', '.join(map(str, paths))} writes no function that BERT is made of")
     if not unchecked:
         refuse_wrong(places)
-    print(f"Your own functions: {', '.join(in_bert)}. All else is the library's.")
+    tell(f"Your own functions: {', '.join(in_bert)}. All else is the library's.")
     for what, names in (("Not written yet", unwritten), ("Not part of BERT", sorted(places.keys() - set(in_bert)))):
         if names:
-            print(f"{what}: {', '.join(names)}.")
-    print(f"The library's fast versions of these are off, so this takes {MINUTES}.", flush=True)
+            tell(f"{what}: {', '.join(names)}.")
+    tell(f"The library's fast versions of these are off, so this takes {MINUTES}.")
     order = {"places": {name: str(places[name]) for name in in_bert}, "output": str(output), "seed": seed}
     order |= {"settings": asdict(settings or Settings()), "progress": progress, "called": sys.argv[0]}
     command = [sys.executable, "-m", "bertnp.cli.own_tour", json.dumps(order)]
@@ -41,6 +43,10 @@ def take_own_tour(paths, output, seed=0, settings=None, unchecked=False, progres
     if code not in (0, 2, 130):
         raise OSError(f"the tour's process ended before the tour (exit code {code})")
     return code
+
+
+def tell(text):
+    print(textwrap.fill(text, WIDTH), flush=True)
 
 
 def refuse_wrong(places):
@@ -75,8 +81,10 @@ def main(order):
     except Exception as error:
         print(f"bertnp: error: {of_own(error, files) or said(error)}", file=sys.stderr)
         return 2
-    counts = ", ".join(f"{name} {calls[name]:,} times" for name in functions)
-    say(f"\n   The tour ran your functions: {counts}.")
+    counts = ", ".join(f"{name} {count:,} times" for name, count in calls.most_common())
+    idle = ", ".join(name for name in functions if not calls[name])
+    say("")
+    tell(f"How often the library called your functions: {counts or 'never'}.{idle and f' It had no use for {idle}.'}")
     return 0
 
 

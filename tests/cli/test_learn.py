@@ -55,7 +55,35 @@ def progress():
     return json.loads(Path("chapters/mine/progress.json").read_text(encoding="utf-8"))
 
 
-def test_a_student_goes_all_the_way(run, capsys, monkeypatch):
+@pytest.fixture
+def run_tour(run, monkeypatch):
+    """A tiny tour on one's own functions: (exit code, standard output, what the process of the tour said)."""
+
+    def run_tour(*arguments):
+        settings, tapped = Settings(**TINY), Tapped(subprocess.run)
+        with monkeypatch.context() as patch:
+            patch.setattr(own_tour, "Settings", lambda: settings)
+            patch.setattr(own_tour.subprocess, "run", tapped)
+            code, out, err = run("tour", *arguments)
+        tapped.err += err
+        return code, out, tapped
+
+    return run_tour
+
+
+class Tapped:
+    """subprocess.run, of which is kept what went out."""
+
+    def __init__(self, run):
+        self.run, self.out, self.err = run, "", ""
+
+    def __call__(self, *arguments, **options):
+        done = self.run(*arguments, **options, capture_output=True, text=True, encoding="utf-8")
+        self.out, self.err = done.stdout, done.stderr
+        return done
+
+
+def test_a_student_goes_all_the_way(run, run_tour, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["bertnp"])
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
 
@@ -120,10 +148,11 @@ def test_a_student_goes_all_the_way(run, capsys, monkeypatch):
     assert tested.returncode == 0 and "your functions: softmax, softmax_backward" in tested.stdout, tested.stdout
     assert " 16 passed" in tested.stdout and "failed" not in tested.stdout
 
-    settings = Settings(**TINY)
-    monkeypatch.setattr(own_tour, "Settings", lambda **given: settings if not given else Settings(**given))
-    code, out, _ = run("tour", "--impl", "chapters/mine", "-o", "tour", "--quiet")
+    code, out, tapped = run_tour("--impl", "chapters/mine", "-o", "tour", "--quiet")
     assert "Your own functions: softmax, softmax_backward. All else is the library's." in out
+    others = [name for name in open_exercises() if name not in RIGHT]
+    assert not others or "Not written yet: " in out
+    assert "How often the library called your functions: softmax" in tapped.out
     figures = json.loads(Path("tour/tour.json").read_text(encoding="utf-8"))
     assert code == 0 and figures["settings"]["steps"] == 4 and figures["finetuning"]["answers"]
 
@@ -322,30 +351,15 @@ def test_the_tour_refuses_what_is_not_right(run, started, refused):
     assert f"learn check {BACKWARD.number}" in line and "--unchecked" in line and not Path("tour").exists()
 
 
-def test_the_tour_runs_on_what_is_not_right_if_asked_to(run, started, monkeypatch):
+def test_the_tour_runs_on_what_is_not_right_if_asked_to(run_tour, started):
     write("softmax_backward", "1 / 0")
-    settings = Settings(**TINY)
-    monkeypatch.setattr(own_tour, "Settings", lambda **given: settings if not given else Settings(**given))
-    monkeypatch.setattr(subprocess, "run", tapped := Tapped(subprocess.run))
-    code, out, _ = run("tour", "--impl", FILE, "-o", "tour", "--unchecked")
+    code, out, tapped = run_tour("--impl", FILE, "-o", "tour", "--unchecked")
     assert code == 2 and f"{FILE}:" in tapped.err and "1 / 0: ZeroDivisionError: division by zero" in tapped.err
     assert tapped.err.startswith("bertnp: error: ") and tapped.err.count("\n") == 1
 
     write("softmax_backward", "import os; os._exit(7)")
-    code, _, err = run("tour", "--impl", FILE, "-o", "tour", "--unchecked")
-    assert code == 2 and "ended before the tour (exit code 7)" in err
-
-
-class Tapped:
-    """subprocess.run, of which is kept what went to standard error."""
-
-    def __init__(self, run):
-        self.run, self.err = run, ""
-
-    def __call__(self, *arguments, **options):
-        done = self.run(*arguments, **options, stderr=subprocess.PIPE, text=True, encoding="utf-8")
-        self.err = done.stderr
-        return done
+    code, _, tapped = run_tour("--impl", FILE, "-o", "tour", "--unchecked")
+    assert code == 2 and "ended before the tour (exit code 7)" in tapped.err
 
 
 def test_the_tour_without_a_function_of_berts(refused, started):
