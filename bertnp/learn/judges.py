@@ -15,6 +15,8 @@ import numpy as np
 
 from bertnp.gradcheck import check_formula
 from bertnp.gradcheck.cases import cases
+from bertnp.gradcheck.checking import SAME
+from bertnp.gradcheck.formulas import difference
 from bertnp.gradcheck.recognition import same_numbers
 from bertnp.learn.exercises import Verdict
 from bertnp.learn.guarding import Refused
@@ -187,7 +189,20 @@ def compared(what, mine, right, known=()):
     for wrong, label, sentence in known:
         if equal(mine, wrong):
             return Finding(what, sentence, label)
-    return Finding(what, f"{what}: yours is {shown(mine)}, expected {shown(right)}.", "wrong values")
+    return Finding(what, f"{what}: {unlike(mine, right)}.", "wrong values")
+
+
+def unlike(mine, right):
+    """How an answer differs from the right one: of lists and tuples the first part that does, of arrays the worst."""
+    if isinstance(right, (list, tuple)) and isinstance(mine, (list, tuple)) and len(mine) == len(right):
+        at, pair = next((at, pair) for at, pair in enumerate(zip(mine, right, strict=True)) if not equal(*pair))
+        if not isinstance(pair[1], str):  # of words the whole list says more than the one that differs
+            return (
+                unlike(*pair) if isinstance(right, list) else f"of what is returned, number {at + 1}: {unlike(*pair)}"
+            )
+    if isinstance(right, np.ndarray) and isinstance(mine, np.ndarray) and mine.dtype.kind in "fiub":
+        return difference("it", mine, right.astype(float), SAME) or "other numbers"
+    return f"yours is {shown(mine)}, expected {shown(right)}"
 
 
 def equal(mine, right):

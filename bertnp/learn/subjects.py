@@ -16,6 +16,7 @@ import numpy as np
 
 from bertnp.gradcheck.cases import call_by_name_or_place
 from bertnp.gradcheck.checking import COTANGENT_SCALE, SAME, Check
+from bertnp.gradcheck.formulas import difference
 from bertnp.gradcheck.recognition import same_numbers
 from bertnp.learn.exercises import Verdict
 from bertnp.learn.judges import (
@@ -152,7 +153,7 @@ def forward_findings(made, forward, seed):
     for label in made.draws:
         arguments, right = made.arguments(label), made.right(label)
         mine = seen[label] = as_tuple(forward(**arguments))
-        sentences[label] = difference(made.outputs, mine, right)
+        sentences[label] = first_difference(made.outputs, mine, right)
         if not sentences[label] and not alike(arguments, made.arguments(label)):
             sentences[label] = WRITES
         if not sentences[label] and made.rows:
@@ -161,7 +162,7 @@ def forward_findings(made, forward, seed):
         label = next(iter(made.draws))
         right = as_tuple(made.forward(**made.arguments(label, seed + 1)))
         mine = as_tuple(forward(**made.arguments(label, seed + 1)))
-        sentences["other numbers"] = difference(made.outputs, mine, right)
+        sentences["other numbers"] = first_difference(made.outputs, mine, right)
     more = made.also(forward, stream(f"more of {made.name}", seed)) if made.also else ()
     known = known_forward(made, seen) if any(sentences.values()) else None
     for label, sentence in sentences.items():
@@ -187,26 +188,16 @@ def other_order(made, forward, label, right, seed):
         name: np.take(value, chosen, made.rows[name]) if name in made.rows else value
         for name, value in arguments.items()
     }
-    sentence = difference(made.outputs, as_tuple(forward(**some)), [y[chosen] for y in right])
+    sentence = first_difference(made.outputs, as_tuple(forward(**some)), [y[chosen] for y in right])
     return sentence and f"With its examples in another order, {sentence}"
 
 
-def difference(names, mine, right):
+def first_difference(names, mine, right):
     """A sentence about the first output that is not right; "" where all are."""
     if len(mine) != len(names):
         return f"it returns {len(mine)} values, expected {len(names)}: {', '.join(names)}"
-    for name, y, expected in zip(names, mine, right, strict=False):
-        y, expected = np.asarray(y), np.asarray(expected)
-        if y.shape != expected.shape:
-            return f"{name} has shape {y.shape}, expected {expected.shape}"
-        if y.dtype.kind not in "fiub" or not np.isfinite(y).all():
-            return f"{name} is not finite" if y.dtype.kind == "f" else f"{name} is no array of numbers"
-        error = np.abs(y - expected.astype(float))
-        if error.max(initial=0.0) > SAME * np.abs(expected.astype(float)).max(initial=0.0):
-            at = np.unravel_index(error.argmax(), error.shape)
-            place = f", most of all at [{', '.join(str(int(i)) for i in at)}]" if at else ""
-            return f"{name} is not the formula's{place}: {y[at]:+.6g} instead of {expected[at]:+.6g}"
-    return ""
+    pairs = zip(names, map(np.asarray, mine), map(np.asarray, right), strict=True)
+    return next(filter(None, (difference(name, y, expected, SAME) for name, y, expected in pairs)), "")
 
 
 def known_forward(made, answers):
