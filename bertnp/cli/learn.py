@@ -2,7 +2,7 @@
 
 `start` writes a chapter's functions without their bodies into a file of your own, `check` tells whether what you wrote
 there is right, and if not, what is wrong. Your files and progress.json, where you stand, are in chapters/mine where
-there is a folder chapters, else in mine.
+there is a folder chapters, else in mine; or beside the file that BERTNP_PROGRESS names.
 """
 
 import textwrap
@@ -195,47 +195,49 @@ def check(args):
 
 
 def check_all(exercises, args):
-    """Judge some exercises, say what was found, and note it in the progress file."""
+    """Judge some exercises, chapter by chapter, say what was found, and note it in the progress file."""
     from bertnp.learn.judging import judge
     from bertnp.learn.progress import Progress
 
-    Progress.here()  # a broken one is told of first
-    found, printed = [], ""
+    before, right = score(Progress.here(), exercises), True  # a broken progress file is told of first
     for chapter in dict.fromkeys(exercise.chapter for exercise in exercises):
         path = args.file or file_of(chapter)
         if not path.is_file():
             raise ValueError(f"there is no file {path}{'' if args.file else f'; {program()} learn start {chapter}'}")
-        verdicts, said = judge(path, [e for e in exercises if e.chapter == chapter], args.seed, args.timeout)
-        found, printed = found + verdicts, printed + said
-    progress = Progress.here()
-    before = score(progress, exercises)
-    for exercise, verdict in found:
-        progress.checked(exercise, verdict.ok)
-    progress.save()
-    if printed.strip():
-        print(f"Your code printed:\n{printed.rstrip()}\n")
-    for exercise, verdict in found:
-        print(f"{exercise.number}  {exercise.title}\n{verdict.text}")
-        say_result(exercise, verdict, progress)
-    if len(found) > 1 or before != score(progress, exercises):
+        verdicts, printed = judge(path, [e for e in exercises if e.chapter == chapter], args.seed, args.timeout)
+        progress = Progress.here()
+        for exercise, verdict in verdicts:
+            progress.checked(exercise, verdict.ok)
+            right = right and verdict.ok
+        progress.save()
+        if printed.strip():
+            print(f"Your code printed:\n{printed.rstrip()}\n")
+        for exercise, verdict in verdicts:
+            say_result(exercise, verdict, progress, brief=len(exercises) > 1)
+    if len(exercises) > 1 or before != score(progress, exercises):
         print(score(progress, exercises))
-    if all(verdict.ok for _, verdict in found):
+    if right:
         say_next(progress)
-        return 0
-    return 1
+    return 0 if right else 1
 
 
-def say_result(exercise, verdict, progress):
+def say_result(exercise, verdict, progress, brief):
+    """The report and what it means; brief: only a line for what is not written yet."""
     standing = progress.of(exercise)
+    if brief and verdict.mistake == "unwritten" and not verdict.score:
+        print(f"{exercise.number}  {exercise.title}\n{exercise.number} is not written yet.\n", flush=True)
+        return
+    print(f"{exercise.number}  {exercise.title}\n{verdict.text}")
     if verdict.ok:
         worth = "no points, since you looked at the solution" if standing.given_up else points(exercise.points)
         library = f" The library's: {program()} learn solution {exercise.number}" if answers_of(exercise) else ""
-        print(f"{exercise.number} is right: {worth}.{library}\n")
+        print(f"{exercise.number} is right: {worth}.{library}\n", flush=True)
         return
     share = f" So far {verdict.score:.0%} of it holds." if verdict.score else ""
     left = len(exercise.hints) - standing.hints
     kept = f"{left} of {len(exercise.hints)} left" if left else "you have had them all"
-    print(f"{exercise.number} is not right yet.{share} A hint: {program()} learn hint {exercise.number} ({kept})\n")
+    hint = f"{program()} learn hint {exercise.number} ({kept})"
+    print(f"{exercise.number} is not right yet.{share} A hint: {hint}\n", flush=True)
 
 
 def watch(args):

@@ -409,6 +409,9 @@ def test_functions_of_several_files(written, tmp_path):
     stub_of_all = written(stub_file(chapter), "stubs.py")
     functions, unwritten = own_functions([stub_of_all])
     assert not functions and {name, other} <= set(unwritten)
+    raises = f'    raise NotImplementedError("{exercise_of(name).number}'
+    left = stub_file(chapter).replace(raises, f"    return x\n{raises}")
+    assert name in own_functions([written(left, "stubs.py")])[0]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no file of a chapter"):
         own_functions([tmp_path / "empty"])
