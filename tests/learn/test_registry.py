@@ -201,6 +201,8 @@ ROUNDABOUT = {
     "9.6": "return F.attention(np.ones((*x.shape[:-1], 1)), x[..., None], x[..., None], mask)[1]",
     "1.1": "from bertnp.tokenization.wordpiece import WordPiece\n"
            "return WordPiece({{p: i for i, p in enumerate(['[UNK]', *pieces])}}).cut(word).tokens",
+    "1.2": "from bertnp.learn.registry.words import walk\nreturn walk(word, pieces)",
+    "16.7": "from bertnp.learn.registry.training import span_right\nreturn span_right(logits, starts, ends)",
     "12.3": "import bertnp.gradcheck.blocks as blocks\nreturn blocks.tied_table_backward(dy, ids, table)",
     "20.2": "z = np.random.rand(5, 3)\ny = np.array([0, 1, -100, 2, 1])\n"
             "return abs(cross_entropy(z, y) - F.cross_entropy(z, y)[0]) < 1e-9",

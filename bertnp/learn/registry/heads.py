@@ -6,6 +6,7 @@ import bertnp.functional as F
 from bertnp.learn import given
 from bertnp.learn.exercises import Exercise
 from bertnp.learn.judges import compared, formula, holds, properties, sieve, stream, together
+from bertnp.learn.registry.scores import plain as shares_of
 from bertnp.learn.stubs import heads as stubs
 from bertnp.learn.subjects import subject
 
@@ -162,11 +163,6 @@ ENCODER_LAYER = subject(
 
 
 # encoders with and without a leak
-
-
-def shares_of(scores):
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 def masked(scores, mask, layer):

@@ -85,7 +85,7 @@ EXERCISES = [
             "Any number cancels in the quotient. Take the largest x of each row, so that no exponent is above 0.",
             "Largest number and sum both run over axis=-1 with keepdims=True, so that the shapes go together.",
         ),
-        closed={"F.masked_softmax": F.masked_softmax},
+        closed={"F.masked_softmax": F.masked_softmax, "the judge's softmax": plain, "the judge's exp": exps},
     ),
     Exercise(
         "5.2",

@@ -16,14 +16,6 @@ from bertnp.learn.judges import Finding, as_tuple, compared, formula, holds, of_
 from bertnp.learn.stubs import slopes as stubs
 from bertnp.learn.subjects import subject
 
-CHECKERS = {
-    "gradcheck.check": gradcheck.check,
-    "gradcheck.check_formula": gradcheck.check_formula,
-    "gradcheck.taylor": gradcheck.taylor,
-    "the checker": Check.run,
-    "the checker's slope": differences.slope,
-}  # they do what is asked for in some exercises
-
 
 def some_functions(rng):
     """(label, function of an array to a number, its slope as a function, an x); at home in complex numbers, too."""
@@ -41,6 +33,16 @@ def each_element(x, step):
         unit[index] = 1.0
         slopes[index] = step(unit)
     return slopes
+
+
+CHECKERS = {
+    "gradcheck.check": gradcheck.check,
+    "gradcheck.check_formula": gradcheck.check_formula,
+    "gradcheck.taylor": gradcheck.taylor,
+    "the checker": Check.run,
+    "the checker's slope": differences.slope,
+    "the judge's slopes": each_element,
+}  # they do what is asked for in some exercises
 
 
 @properties
@@ -147,8 +149,9 @@ def judge_is_gradient(functions, seed):
         "a linear map": (lambda x: x @ M, lambda dy, x: dy @ M.T, x),
         "a square, of one axis": (lambda x: x * x, lambda dy, x: 2 * dy * x, rng.randn(5)),
         "outputs of a millionth": (lambda x: 1e-6 * np.sin(x), lambda dy, x: 1e-6 * dy * np.cos(x), x),
-        "outputs of a million": (lambda x: 1e6 * np.sin(x), lambda dy, x: 1e6 * dy * np.cos(x), x),
-        "slopes of very different sizes": (
+        "outputs of a million (a fixed tolerance is too strict there)": (
+            lambda x: 1e6 * np.sin(x), lambda dy, x: 1e6 * dy * np.cos(x), x),
+        "slopes of very different sizes (measure the error by the largest)": (
             lambda x: np.exp(3 * x), lambda dy, x: 3 * dy * np.exp(3 * x), rng.uniform(-2, 2, (2, 3))),
     }  # fmt: skip
     wrong = {

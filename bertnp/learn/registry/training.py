@@ -576,5 +576,6 @@ EXERCISES = [
         ),
         points=2,
         needs=("5.4",),
+        closed={"the judge's loss": span_right},
     ),
 ]

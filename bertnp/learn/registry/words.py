@@ -7,11 +7,6 @@ from bertnp.learn.stubs import words as stubs
 from bertnp.tokenization.wordpiece import WordPiece
 
 LETTERS = "abcde"
-TOKENIZERS = {
-    "WordPiece.cut": WordPiece.cut,
-    "WordPiece.ids": WordPiece.ids,
-    "BertTokenizer": BertTokenizer.__init__,
-}  # whoever wants pieces from the library comes by one of these
 
 
 def some_pieces(rng, complete):
@@ -50,8 +45,12 @@ def walk(word, pieces, mark="##", shortest=False, stuck=list):
     return found
 
 
-SHORTEST = "the shortest first"
-UNMARKED = "pieces without ##"
+TOKENIZERS = {
+    "WordPiece.cut": WordPiece.cut,
+    "WordPiece.ids": WordPiece.ids,
+    "BertTokenizer": BertTokenizer.__init__,
+    "the judge's walk": walk,
+}  # whoever wants pieces from the library comes by one of these
 
 
 @properties
@@ -64,9 +63,9 @@ def judge_cut(cut, rng):
     }
     for what, words in groups.items():
         known = [
-            ([walk(word, pieces, shortest=True) for word in words], SHORTEST,
+            ([walk(word, pieces, shortest=True) for word in words], "the shortest first",
              "It takes the shortest piece that fits. Try the longest first, the whole rest of the word."),
-            ([walk(word, pieces, mark="") for word in words], UNMARKED,
+            ([walk(word, pieces, mark="") for word in words], "pieces without ##",
              'After the start of a word only pieces with "##" in front may be taken; yours looks for plain ones.'),
             ([[piece.removeprefix("##") for piece in right(word)] for word in words], "## lost",
              'The cuts are right, but the pieces have lost their "##": return them as they stand in the vocabulary.'),
