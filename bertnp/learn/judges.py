@@ -211,10 +211,11 @@ def equal(mine, right):
         return isinstance(mine, (tuple, list)) and len(mine) == len(right) and all(map(equal, mine, right))
     if isinstance(right, (np.ndarray, float, np.floating)):
         try:
-            mine = np.asarray(mine, float)
-        except (TypeError, ValueError):
+            mine, right = np.asarray(mine), np.asarray(right, float)
+        except ValueError:  # lists of different lengths
             return False
-        right = np.asarray(right, float)
+        if mine.dtype.kind not in "fiub":
+            return False
         finite = np.isfinite(right)
         if mine.shape != right.shape or (np.isfinite(mine) != finite).any():
             return False
@@ -223,7 +224,7 @@ def equal(mine, right):
         )
     if isinstance(right, (bool, np.bool_)):
         return isinstance(mine, (bool, np.bool_)) and bool(mine) == bool(right)
-    return type(mine) is type(right) and mine == right or (isinstance(right, int) and mine == right)
+    return (isinstance(right, int) and np.ndim(mine) == 0 or type(mine) is type(right)) and bool(mine == right)
 
 
 def shown(value):
