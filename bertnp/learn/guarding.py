@@ -22,6 +22,8 @@ STARTS = frozenset(
 SWITCHES = frozenset("sys.setprofile sys.settrace sys.addaudithook".split())
 READERS = ("<frozen importlib._bootstrap>", "warnings.py", "traceback.py")  # they read a library's files by rights
 PACKAGE = Path(bertnp.__file__).resolve().parent
+CHAPTERS = PACKAGE.parent / "chapters"
+BESIDE = (CHAPTERS, PACKAGE.parent / "tests") if (CHAPTERS / "ch00_quickstart.py").is_file() else ()  # in a checkout
 
 _watch = None  # the Watch that is on, or None
 
@@ -101,7 +103,7 @@ class Watch:
             self.refuse(f"It {what} ({event}); an exercise is done in its own file.", "leaves its process")
         elif event in SWITCHES:
             self.refuse(f"It calls {event}, with which the check watches it.", "switches the check off")
-        elif event == "open" and self.is_answer(arguments[0]) and not self.reads_by_rights():
+        elif event == "open" and self.is_answer(arguments[0]) and not self.reads_by_rights(arguments[0]):
             self.refuse(f"It reads {Path(arguments[0]).name}, where the answer stands.", "reads the answer")
 
     def imports(self, name):
@@ -109,28 +111,23 @@ class Watch:
             self.refuse(f"It imports {name}; an exercise is done with NumPy alone.", "foreign library")
 
     def is_answer(self, file):
-        """Whether a file is source code of the package or of the chapters, and not the student's own."""
-        if not isinstance(file, str) or not file.endswith((".py", ".ipynb")):
+        """Whether a file is code of the package, the chapters or the tests, and not the student's own."""
+        if not isinstance(file, str) or not file.endswith((".py", ".pyc", ".ipynb")):
             return False
-        path = Path(file).resolve()
-        if str(path) == self.file:
+        path, own = Path(file).resolve(), Path(self.file)
+        if path == own or own.parent in path.parents and own.parent not in BESIDE:
             return False
-        chapters = _chapters_folder()
-        own = Path(self.file).parent
-        return PACKAGE in path.parents or (chapters in path.parents and (own == chapters or own not in path.parents))
+        return any(folder in path.parents for folder in (PACKAGE, *BESIDE))
 
-    def reads_by_rights(self):
-        """Whether a module is being imported, or a warning shown, rather than a file read."""
+    def reads_by_rights(self, file):
+        """Whether a module of the package is being imported, or a warning shown, rather than a file read."""
+        rights = READERS if PACKAGE in Path(file).resolve().parents else READERS[1:]
         frame = sys._getframe(2)
         while frame is not None and frame.f_code.co_filename != self.file:
-            if frame.f_code.co_filename.endswith(READERS):
+            if frame.f_code.co_filename.endswith(rights):
                 return True
             frame = frame.f_back
         return False
-
-
-def _chapters_folder():
-    return PACKAGE.parent / "chapters"
 
 
 def _install():

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from bertnp.learn.plugging import own_functions, plugged
 from bertnp.learn.stubbing import reset, start, stub, stub_file, textbook_of
 from bertnp.optim import schedules
 
+ROOT = Path(__file__).parents[2]
 HEAD = "import numpy as np\nimport bertnp.functional as F\n"
 SOFTMAX = f"""{HEAD}
 def softmax(x):
@@ -310,8 +311,14 @@ def test_a_plain_function_of_the_library_is_watched_as_well(written):
     ("open(F.softmax.textbook.__code__.co_filename).read()", "reads the answer"),
     ("import pathlib; pathlib.Path(F.gelu.textbook.__code__.co_filename).read_text()", "reads the answer"),
     ("from bertnp.learn.showing import source; source(F.softmax)", "reads the answer"),
+    (f"open({str(ROOT / 'chapters' / 'bert_in_one_file.py')!r}).read()", "reads the answer"),
+    (f"import sys; sys.path[:0] = [{str(ROOT / 'chapters')!r}]; import bert_in_one_file", "reads the answer"),
+    (f"import sys; sys.path[:0] = [{str(ROOT / 'tests')!r}]; import fetch_checkpoints", "reads the answer"),
 ])  # fmt: skip
-def test_shortcuts_are_noticed_while_a_function_runs_and_while_the_file_is_read(verdict, written, code, mistake):
+def test_shortcuts_are_noticed_while_a_function_runs_and_while_the_file_is_read(
+    verdict, written, monkeypatch, code, mistake
+):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     names = [name for name in ("torch", "autograd") if name in sys.modules]
     if mistake == "foreign library" and any(name in code.replace("' + '", "") for name in names):
         pytest.skip("it is imported here already, which Python doesn't tell of")
@@ -326,12 +333,17 @@ def test_shortcuts_are_noticed_while_a_function_runs_and_while_the_file_is_read(
 
 def test_reading_by_rights_is_none(verdict):
     """Warnings and tracebacks show lines of the library, imports read its files, a student may read their own."""
-    body = "import warnings; warnings.warn_explicit('so', UserWarning, F.softmax.textbook.__code__.co_filename, 20)"
-    body += "\n    open(__file__).read()\n    import traceback\n    try: F.softmax_backward(1, 2, 3)\n"
-    body += "    except TypeError: traceback.format_exc()\n    import bertnp.gradcheck.heatmap"
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        found = verdict(SOFTMAX.replace("    exps = ", f"    {body}\n    exps = "), "softmax")
+    lines = [
+        "import pathlib, traceback, warnings",
+        "warnings.formatwarning('so', UserWarning, F.softmax.textbook.__code__.co_filename, 20)",
+        "pathlib.Path(__file__).read_text(encoding='utf-8')",
+        "try: F.softmax_backward(1, 2, 3)",
+        "except TypeError: traceback.format_exc()",
+        "import bertnp.gradcheck.heatmap",
+    ]
+    found = verdict(
+        SOFTMAX.replace("    exps = ", "".join(f"    {line}\n" for line in lines) + "    exps = "), "softmax"
+    )
     assert found.ok, found.text
 
 
