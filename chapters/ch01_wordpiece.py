@@ -238,15 +238,22 @@ assert cased.tokenize("The cat") == ["[UNK]", "cat"]
 # %% [markdown]
 # ## Exercises
 #
+# Some are for paper, some to play with. Those that name a command are to be coded: `bertnp learn start 1` writes a file
+# to fill in, and the command says whether yours is right, and if not, what is wrong.
+#
 # **1.1** Write the greedy cut yourself: a function of a word and a set of pieces that returns a list of pieces.
-# Compare it with `tokenizer.tokenize` on all words of the story.
+# Compare it with `tokenizer.tokenize` on all words of the story. (`bertnp learn check 1.1`)
 #
 # **1.2** Add the rule for `[UNK]`. Which words of *"a cat in a garden"* are unknown to our first vocabulary?
+# (`bertnp learn check 1.2`)
 #
 # **1.3** Find the shortest vocabulary, and a word, for which greedy uses three pieces where two would do.
+# (`bertnp learn check 1.3`)
 #
 # **1.4** Make a vocabulary of 40, of 75 and of 120 pieces from the story. How many tokens does the story have under
 # each? Where does it stop to pay?
 #
 # **1.5** By hand: which pair would `likelihood` merge first in the words *low* (5), *lower* (2), *new* (6)? Check with
 # `train_vocabulary`.
+#
+# **1.6** Write the way back: from pieces to the text they came from. (`bertnp learn check 1.6`)

@@ -302,13 +302,21 @@ assert abs(right - 2).max() < 0.1 and abs(wrong - 1).max() < 0.1
 # ## Exercises
 #
 # **2.1** Write the central difference for a function of an array: a slope for every element.
+# (`bertnp learn check 2.1`)
 #
 # **2.2** Three backwards of $y = \tanh(x)\,w$, each with a mistake. Find them on paper, then with `check`:
 # (i) $dx = dy\, w (1 - x^2)$, (ii) $dw = dy \tanh(x)$ and $dx = dy\,(1 - \tanh^2 x)$, (iii) $dx = w(1-\tanh^2 x)$.
+# (`bertnp learn check 2.2`)
 #
 # **2.3** Derive the backward of `shares`. (Start with $\partial y_j / \partial x_i$ for $i = j$ and for $i \ne j$.)
+# (`bertnp learn check 2.3`)
 #
 # **2.4** Show from (b) that the five-point formula $(f_{-2} - 8 f_{-1} + 8 f_{1} - f_{2}) / 12h$, with
 # $f_k = f(x + kh)$, is wrong only by about $h^4$.
 #
 # **2.5** Try the complex step on `np.abs(x)**3`. What comes out, and why?
+#
+# **2.6** Write a check of your own: is this function the derivative of that one? It is judged by how many wrong
+# backwards it rejects, dozens of them, and gets nothing if it rejects a right one. (`bertnp learn check 2.6`)
+#
+# **2.7** Write the complex step (2.2) for a function of an array. (`bertnp learn check 2.7`)

@@ -265,12 +265,15 @@ for wrong in (sum_over_batch_only, transposed, averaged):
 # ## Exercises
 #
 # **3.1** Derive (3.2) again for $y = x W$, with $W$ of shape $(n, m)$ as in the papers. Check with `check`.
+# (`bertnp learn check 3.1`)
 #
 # **3.2** Write the backward of `y = x * w` with `x` of shape $(B, S, H)$ and `w` of shape $(H)$, and of shape
-# $(S, 1)$.
+# $(S, 1)$. (`bertnp learn check 3.2`)
 #
 # **3.3** A product of two inputs: $S = Q K^{\mathsf T}$ with $Q$ $(S, D)$ and $K$ $(K, D)$. What are $dQ$ and $dK$?
-# (You will need them in chapter 09.)
+# (You will need them in chapter 09.) (`bertnp learn check 3.3`)
 #
 # **3.4** With $T$ tokens, $n$ inputs and $m$ outputs: how many multiplications does each of the three gradients take?
 # Which is the cheap one?
+#
+# **3.5** Write (3.1) and (3.2), for any number of axes in front. (`bertnp learn check 3.5`)

@@ -287,7 +287,7 @@ assert not report.ok
 # ## Exercises
 #
 # **4.1** Write the backward of the lookup with a loop, with `np.add.at`, and with the one-hot product. Which is the
-# fastest for $V = 30000$ and 4000 tokens?
+# fastest for $V = 30000$ and 4000 tokens? (`bertnp learn check 4.1`)
 #
 # **4.2** In (4.3), what is the gradient of $P$ for a batch in which all rows are equally long? And if one is shorter?
 #
@@ -295,3 +295,11 @@ assert not report.ok
 # if the tables' rows lie in different directions, by constructing one.
 #
 # **4.4** Show that for sinusoids $P_{t+k} = R_k\, P_t$, with a matrix $R_k$ that does not depend on $t$.
+#
+# **4.5** Write the backward of adding a table of positions to all sequences of a batch. What do the rows get that no
+# sequence reaches? (`bertnp learn check 4.5`)
+#
+# **4.6** Write the table of sines and cosines (4.6), for an odd $H$, too. (`bertnp learn check 4.6`)
+#
+# **4.7** The data are half of a check. Make ids and $dy$ on which no wrong backward of the lookup can look right:
+# think of each mistake, and of data that betray it. (`bertnp learn check 4.7`)

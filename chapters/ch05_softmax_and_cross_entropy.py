@@ -286,15 +286,26 @@ for name, wrong in (("softmax", diagonal_only), ("cross_entropy", mean_over_all_
 #
 # ## Exercises
 #
-# **5.1** Write a softmax that does not overflow, for the last axis of any array.
+# **5.1** Write a softmax that does not overflow, for the last axis of any array. (`bertnp learn check 5.1`)
 #
 # **5.2** Write its backward from (5.2), and once more with the full Jacobian. How many numbers does each need to hold
-# for $B \cdot A \cdot S$ rows of length $S$?
+# for $B \cdot A \cdot S$ rows of length $S$? (`bertnp learn check 5.2`)
 #
 # **5.3** Put softmax and cross-entropy together: show that going through (5.2) with $dy = -t/(N p)$ gives (5.6), too.
 # Why does nobody compute it that way?
 #
 # **5.4** Derive the gradient with label smoothing. (The target row is $(1-\varepsilon)\,t + \varepsilon/C$.)
+# (`bertnp learn check 5.4`)
 #
 # **5.5** The temperature: $\operatorname{softmax}(x/\tau)$. What happens to the shares for small $\tau$, for large
-# $\tau$? What is the backward by $x$, and by $\tau$?
+# $\tau$? What is the backward by $x$, and by $\tau$? (`bertnp learn check 5.5`)
+#
+# **5.6** The *focal loss* (Lin et al. 2017) counts examples that are right already less: $-(1 - p)^\gamma \log p$.
+# Write it with its gradient; the weight depends on the scores, too. (`bertnp learn check 5.6`)
+#
+# **5.7** *Sparsemax* (Martins & Astudillo 2016) makes shares of which some are exactly 0:
+# $y_j = \max(x_j - \tau, 0)$, with the $\tau$ for which they add up to 1. Write it and its backward.
+# (`bertnp learn check 5.7`)
+#
+# **5.8** Write a test that tells a softmax from sixteen functions that are none, without writing a softmax: what must
+# hold for its rows, for large numbers, for a constant that is added? (`bertnp learn check 5.8`)

@@ -313,14 +313,16 @@ for wrong in (constants, without_gamma):
 # ## Exercises
 #
 # **6.1** Write the backward with all intermediate gradients, (a) to (f), without looking, and check it with
-# `check_formula("layer_norm", backward=yours)`.
+# `check_formula("layer_norm", backward=yours)`. (`bertnp learn check 6.1`)
 #
 # **6.2** Write it in one line, as (6.2).
 #
 # **6.3** RMSNorm leaves out the mean: $\hat x_i = x_i / \sqrt{\operatorname{mean}(x^2) + \varepsilon}$. Derive its
-# backward. Which of the three terms of (6.2) goes? (Answer: the second.)
+# backward. Which of the three terms of (6.2) goes? (Answer: the second.) (`bertnp learn check 6.3`)
 #
 # **6.4** What are $y$ and $dx$ when all $x_i$ are equal? When $H = 1$? When $H = 2$? First think, then run it.
 #
 # **6.5** We said that $\sum_i dx_i \hat x_i$ is zero "but for $\varepsilon$". Show from (6.2) that it is
 # $s \,\varepsilon / (\sigma^2 + \varepsilon) \cdot \sum_i g_i \hat x_i$.
+#
+# **6.6** Write the forward (6.1), with what the backward will need. (`bertnp learn check 6.6`)

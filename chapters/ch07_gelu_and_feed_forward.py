@@ -293,15 +293,21 @@ for wrong in (slope_of_the_other, without_product_rule):
 # ## Exercises
 #
 # **7.1** Derive the slope of GELU again from $\operatorname{erf}'(z) = \frac{2}{\sqrt\pi} e^{-z^2}$, without using
-# $\Phi$ and $\varphi$.
+# $\Phi$ and $\varphi$. (`bertnp learn check 7.1`)
 #
 # **7.2** Write forward and backward of the whole feed-forward network with both offsets. Check it with
 # `check_formula("feed_forward", forward, backward)`; see `bertnp.gradcheck.blocks` for what they take and return.
+# (`bertnp learn check 7.2`)
 #
 # **7.3** Where is GELU's slope largest, and how large is it there? (Set the derivative of (7.2) to zero. It is at
 # $x = \sqrt2$.)
 #
 # **7.4** "Quick GELU" is $x\,\sigma(1.702\, x)$. Derive its backward and draw its difference from GELU. Where is it
-# largest?
+# largest? (`bertnp learn check 7.4`)
 #
 # **7.5** Replace GELU by the identity in (7.11). What are $W$ and $b$ of the one linear map that does the same?
+#
+# **7.6** Write GELU itself. (`bertnp learn check 7.6`)
+#
+# **7.7** *SwiGLU* (Shazeer 2020) multiplies two linear maps of $x$, one of which went through silu. Write it and its
+# backward. By how many paths does $x$ reach the loss? (`bertnp learn check 7.7`)

@@ -304,10 +304,10 @@ for name, wrong in (("dropout", without_division), ("dropout", fresh_mask), ("re
 #
 # ## Exercises
 #
-# **8.1** Write dropout with its backward, with the mask handed in.
+# **8.1** Write dropout with its backward, with the mask handed in. (`bertnp learn check 8.1`)
 #
 # **8.2** Write add-and-norm's backward, (8.4), without looking; check it with
-# `check_formula("residual_norm", backward=yours)`.
+# `check_formula("residual_norm", backward=yours)`. (`bertnp learn check 8.2`)
 #
 # **8.3** A number goes through dropout with $p$. What is the variance of the result? So why does dropout make training
 # noisier the larger the number is?
@@ -316,3 +316,6 @@ for name, wrong in (("dropout", without_division), ("dropout", fresh_mask), ("re
 #
 # **8.5** In pre-norm with branches of equal size that are independent of each other, how do the vectors grow with the
 # depth? Compare with the measured curve.
+#
+# **8.6** Write the backward of a pre-norm branch, $x + f(\operatorname{LayerNorm}(x))$ with a linear $f$.
+# (`bertnp learn check 8.6`)

@@ -324,9 +324,10 @@ assert 2e-5 < weak[2] < 3e-5
 # %% [markdown]
 # ## Exercises
 #
-# **9.1** Write the forward with a mask, for any number of axes in front.
+# **9.1** Write the forward with a mask, for any number of axes in front. (`bertnp learn check 9.1`)
 #
 # **9.2** Write the backward, and check it with `check_formula("attention", backward=yours)`.
+# (`bertnp learn check 9.2`)
 #
 # **9.3** The proof above says that $b_K$ gets no gradient. Does $b_Q$? Does $b_V$? What does $b_V$ add to the output?
 #
@@ -334,4 +335,13 @@ assert 2e-5 < weak[2] < 3e-5
 # (This is why the library computes them again in the backward: chapter 11.)
 #
 # **9.5** In a *causal* mask token $s$ may read only keys up to $s$ itself. Make one, and test that the output of token
-# 2 does not change when token 3 does. (Chapter 18 needs it.)
+# 2 does not change when token 3 does. (Chapter 18 needs it.) (`bertnp learn check 9.5`)
+#
+# **9.6** Write the masked softmax (9.1). What becomes of a row in which no key may be read? (`bertnp learn check 9.6`)
+#
+# **9.7** Add to each score a number that depends on the distance $k - s$ and on the head, from a table that is
+# learnt. Write it and its backward. How many places read the same number? (`bertnp learn check 9.7`)
+#
+# **9.8** *Rotary positions* (Su et al. 2021) turn queries and keys, pair by pair, by angles that grow with the
+# position. Write the turn and its backward. Why does a score then depend on the distance alone?
+# (`bertnp learn check 9.8`)

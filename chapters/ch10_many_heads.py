@@ -337,10 +337,10 @@ assert not report.ok
 # %% [markdown]
 # ## Exercises
 #
-# **10.1** Write split and merge with their backwards.
+# **10.1** Write split and merge with their backwards. (`bertnp learn check 10.1`)
 #
 # **10.2** Write the backward of multi-head attention with three separate linear maps. Check it, and compare $dx$ with
-# the one-product version.
+# the one-product version. (`bertnp learn check 10.2`)
 #
 # **10.3** Two heads look from one token at two different others. Choose values of three tokens such that no single set
 # of shares, the same for all $H$ numbers, gives that output.
@@ -349,3 +349,5 @@ assert not report.ok
 # Does one layer suffice? Do two? (The first can tell each token what stands before it.)
 #
 # **10.5** How many parameters does a layer's attention have? Does the number depend on $A$?
+#
+# **10.6** Write the backward of the switch, (10.7). (`bertnp learn check 10.6`)

@@ -507,6 +507,7 @@ for report in (
 # ## Exercises
 #
 # **11.1** Write the backward of a layer from (11.2), without looking, and check it as above.
+# (`bertnp learn check 11.1`)
 #
 # **11.2** Do by hand the backward of our example for $dy_1 = 0$, $dy_2 = (4, 0, 0, 0)$. What does the feed-forward
 # network add to it, and why? ($dx_1 = (1, -1, 0, 0)$, $dx_2 = (3, -3, 0, 0)$.)
@@ -515,5 +516,9 @@ for report in (
 # backward? How much longer does a training step take, if a backward costs twice a forward?
 #
 # **11.4** Write `packed_attention` as a loop over sequences, without any padding, and compare.
+# (`bertnp learn check 11.4`)
 #
 # **11.5** How many parameters has a layer of BERT-base? And all twelve? (7,087,872 and 85,054,464.)
+#
+# **11.6** Write a test that finds out whether an encoder reads its padding. It is judged by twelve encoders with a
+# leak, and must accept those without. (`bertnp learn check 11.6`)

@@ -492,13 +492,21 @@ assert cross_entropy(always_no, answers, ignore_index=0)[0] < 1e-6 < 5 < cross_e
 #
 # ## Exercises
 #
-# **12.1** Write 80/10/10 yourself, on an array of ids; count as above.
+# **12.1** Write 80/10/10 yourself, on an array of ids; count as above. (`bertnp learn check 12.1`)
 #
 # **12.2** Write the loss of the masked words with its backward, for logits $(B, S, V)$ and labels with $-100$.
+# (`bertnp learn check 12.2`)
 #
 # **12.3** Write the backward of the tied table, and check it with `check_formula("tied_table", backward=yours)`.
+# (`bertnp learn check 12.3`)
 #
 # **12.4** A word in the batch is neither masked nor an answer. By which paths does its row of $E$ get a gradient?
 #
 # **12.5** In the small language, let the word to the left tell nothing in half of the sentences. What is the least loss
 # for each of the three sights? Calculate first, then train.
+#
+# **12.6** Write the backward of the pooler, (12.6). (`bertnp learn check 12.6`)
+#
+# **12.7** ALBERT (Lan et al. 2020) has a narrow table $E$ $(V, M)$ and a matrix $P$ $(H, M)$ that makes its rows
+# wide, at both ends. Write $y_{tv} = (P E_{\mathrm{id}_t}) \cdot (P E_v)$ and its backward.
+# (`bertnp learn check 12.7`)

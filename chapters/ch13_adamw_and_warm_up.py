@@ -428,7 +428,7 @@ for wrong in (penalty_instead, never_corrected):
 #
 # ## Exercises
 #
-# **13.1** Write AdamW, and check it with `check_formula("adamw", forward=yours)`.
+# **13.1** Write AdamW, and check it with `check_formula("adamw", forward=yours)`. (`bertnp learn check 13.1`)
 #
 # **13.2** Show that $\hat m_t^2 \le \hat v_t$ if $\beta_1 = \beta_2$. (A mean of squares is never less than the square
 # of the mean.) What does that say of the longest step?
@@ -441,3 +441,12 @@ for wrong in (penalty_instead, never_corrected):
 #
 # **13.5** Chapter 09 says that the offset of the keys has the gradient 0; computed, it is some $10^{-17}$. What does
 # Adam make of that with $\varepsilon = 0$, and what with $\varepsilon = 10^{-8}$?
+#
+# **13.6** Write the clipping, (13.4). (`bertnp learn check 13.6`)
+#
+# **13.7** Write the schedule, (13.5). (`bertnp learn check 13.7`)
+#
+# **13.8** *Lion* (Chen et al. 2023) steps by the sign of an average, the same distance in every element. Write a step
+# of it. What becomes of a row whose gradient is 0? (`bertnp learn check 13.8`)
+#
+# **13.9** Which parameters does weight decay act on? Tell it from their names. (`bertnp learn check 13.9`)

@@ -463,10 +463,10 @@ assert not report.ok
 # ## Exercises
 #
 # **17.1** Write attention rollout for this model. Do its rows add up to 1? In how many sentences does it find the word
-# that decides?
+# that decides? (`bertnp learn check 17.1`)
 #
 # **17.2** Which head of the model looks from a word at the one before it? Average the attention over sentences, by
-# distance. Is it the head that matters most?
+# distance. Is it the head that matters most? (`bertnp learn check 17.2`)
 #
 # **17.3** Show that for a linear $f$ the measures (a), (b) and (c) are the same.
 #

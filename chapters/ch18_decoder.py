@@ -514,7 +514,7 @@ assert not report.ok
 # **18.1** Derive $dW_Q$, $dW_K$ and $dW_V$ of cross-attention, with offsets, for several heads; check them.
 #
 # **18.2** How far may the scores of a model with $V = 37000$ and $\varepsilon = 0.1$ be apart at the floor (a), and how
-# high is the floor? Is a loss of 1.2 for it good or bad?
+# high is the floor? Is a loss of 1.2 for it good or bad? (`bertnp learn check 18.2`)
 #
 # **18.3** Replace the triangle by one that also lets each place read the next, train, and compare loss and answers.
 #
@@ -523,3 +523,6 @@ assert not report.ok
 #
 # **18.5** Without positions in the decoder, can the model of this chapter still learn to reverse? Without those in the
 # encoder? Say first, then try.
+#
+# **18.6** Write one step of a beam: from $k$ beginnings to the $k$ likeliest of all their continuations.
+# (`bertnp learn check 18.6`)

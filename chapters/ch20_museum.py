@@ -511,7 +511,7 @@ caught(report, "the tanh form's derivative")
 # **20.1** Exhibit 6: by which factor is the gradient of the first layer's queries too small, with twelve layers and a
 # batch of 32? (Careful: through how many softmaxes does each path lead?)
 #
-# **20.2** Write a test of ten lines that would have caught exhibits 3, 4 and 5 together.
+# **20.2** Write a test of ten lines that would have caught exhibits 3, 4 and 5 together. (`bertnp learn check 20.2`)
 #
 # **20.3** For which other functions of this library is the gradient under ones zero, or independent of the input?
 #

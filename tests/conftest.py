@@ -2,6 +2,9 @@
 
 Tests whose data, checkpoints, oracles, compiler, CuPy or GPU are missing are skipped. Where they must not be missing,
 BERTNP_REQUIRE_DATA=1 and so on (see REQUIRED_BY) turn those skips into failures.
+
+Cases of functions that are exercises are marked `ex`, with the functions' names: `--impl` (bertnp.learn.pytest_plugin)
+runs them on a student's own.
 """
 
 import importlib.util
@@ -21,6 +24,31 @@ REQUIRED_BY = {  # marker -> environment variable
     "cupy": "BERTNP_REQUIRE_CUPY",
     "gpu": "BERTNP_REQUIRE_GPU",
 }
+
+EXERCISED = (
+    "test_functional_forward.py", "test_functional_gradients.py", "test_functional_oracle.py",
+    "test_gradcheck_formulas.py",
+)  # fmt: skip  # whose cases are those of exercises
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With --impl the other files need not be read."""
+    if config.getoption("impl", None) and collection_path.suffix == ".py" and collection_path.name not in EXERCISED:
+        return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the cases of functions that are exercises."""
+    from bertnp.learn.plugging import replaceable
+
+    exercises = replaceable()
+    for item in items:
+        if hasattr(item, "callspec") and item.path.name in EXERCISED:
+            values = [getattr(value, "formula", value) for value in item.callspec.params.values()]
+            names = [name for value in values if isinstance(value, str) for name in (value, f"{value}_backward")]
+            if exercises.keys() & names:
+                item.add_marker(pytest.mark.ex(*sorted(exercises.keys() & names)))
 
 
 def is_required(marker):

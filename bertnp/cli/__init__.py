@@ -23,6 +23,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "plot": "draw the curves of a training",
     "info": "say what a model folder holds",
     "bench": "measure speed and memory, beside other libraries",
+    "learn": "write parts of BERT yourself: exercises, checked in a second",
     "chapters": "list the chapters, run one, make a notebook of it",
     "figures": "draw the chapters' pictures again",
     "gradcheck": "check hand-written gradients, the library's or your own",

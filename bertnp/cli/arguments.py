@@ -1,6 +1,7 @@
 """What the commands' arguments have in common."""
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -124,6 +125,14 @@ def load_classifier(args):
 def note(what):
     """Something worth knowing, beside the results."""
     print(f"bertnp: {what}", file=sys.stderr)
+
+
+def program():
+    """What to type for `bertnp`, as far as can be told from how this was called."""
+    name = Path(sys.argv[0]).stem
+    if name == "__main__":
+        return "python -m bertnp"
+    return sys.argv[0] if name == "bertnp" and shutil.which("bertnp") is None else "bertnp"
 
 
 def text(value):

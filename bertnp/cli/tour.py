@@ -7,8 +7,6 @@ comparison from nothing. DIR gets three pictures, both models, the texts, and to
 
 import json
 import random
-import shutil
-import sys
 import textwrap
 import time
 from dataclasses import asdict, dataclass
@@ -19,7 +17,7 @@ import numpy as np
 from bertnp import blas
 from bertnp.backend import to_numpy
 from bertnp.backend.files import write_text
-from bertnp.cli.arguments import make_writable, number
+from bertnp.cli.arguments import make_writable, number, program
 from bertnp.data import create_pretraining_instances, encode_texts
 from bertnp.data.pretraining import PretrainingInstances
 from bertnp.data.world import Floor, all_masked, feelings, unigram_entropy, valley
@@ -37,6 +35,7 @@ EXAMPLES = """\
 examples:
   bertnp tour
   bertnp tour -o my-tour --seed 1
+  bertnp tour --impl chapters/mine/    on functions that you wrote (see bertnp learn)
 
 from Python:
   from bertnp.cli.tour import take_tour
@@ -88,6 +87,9 @@ def add_arguments(parser):
     parser.add_argument("--overwrite", action="store_true", help="write there though it holds something else")
     parser.add_argument("--seed", type=number(int, 0), default=0, metavar="N",
                         help="of all that is random (default: 0)")  # fmt: skip
+    parser.add_argument("--impl", nargs="+", metavar="PATH", help="files of yours, or folders of them: BERT runs on "
+                        "the functions that you wrote there for exercises; what is not right is refused")  # fmt: skip
+    parser.add_argument("--unchecked", action="store_true", help="with --impl: run on them, right or wrong")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
@@ -97,6 +99,12 @@ def run(args):
         raise ValueError(f"{output} is a file; expected a folder to write to")
     if not args.overwrite and output.is_dir() and any(output.iterdir()) and not (output / REPORT).is_file():
         raise ValueError(f"{output} is not empty, and not of a tour; give another folder, or --overwrite")
+    if args.unchecked and not args.impl:
+        raise ValueError("--unchecked goes with --impl")
+    if args.impl:
+        from bertnp.cli.own_tour import take_own_tour
+
+        return take_own_tour(args.impl, output, args.seed, unchecked=args.unchecked, progress=not args.quiet)
     take_tour(output, args.seed, say=lambda line: print(line, flush=True), progress=not args.quiet)
 
 
@@ -361,11 +369,3 @@ class Tour:
     def save(self, model, name):
         model.save_pretrained(self.output / name)
         self.tokenizer.save_pretrained(self.output / name)
-
-
-def program():
-    """What to type for `bertnp`, as far as can be told from how this was called."""
-    name = Path(sys.argv[0]).stem
-    if name == "__main__":
-        return "python -m bertnp"
-    return sys.argv[0] if name == "bertnp" and shutil.which("bertnp") is None else "bertnp"

@@ -16,7 +16,10 @@ def residual(x, weight, bias):
 
 
 def residual_backward(dy, x, weight):
-    """dx = dy + dy W,  dW and db as in `linear_backward`: x is read twice, so both ways bring a gradient"""
+    """dx = dy + dy W,  dW and db as in `linear_backward`: x is read twice, so both ways bring a gradient
+
+    dy, x: (B, S, H)   weight: (H, H)  ->  dx: (B, S, H)   dweight: (H, H)   dbias: (H,)
+    """
     dx, dweight, dbias = F.linear_backward(dy, x, weight)
     return dy + dx, dweight, dbias
 
@@ -31,7 +34,11 @@ def feed_forward(x, weight1, bias1, weight2, bias2):
 
 
 def feed_forward_backward(dy, x, u, weight1, weight2):
-    """da = dy W₂,  du = da gelu'(u),  dx = du W₁;  each weight as in `linear_backward`"""
+    """da = dy W₂,  du = da gelu'(u),  dx = du W₁;  each weight as in `linear_backward`
+
+    dy, x: (B, S, H)   u: (B, S, I)   weight1: (I, H)   weight2: (H, I)
+    ->  dx: (B, S, H)   dweight1: (I, H)   dbias1: (I,)   dweight2: (H, I)   dbias2: (H,)
+    """
     da, dweight2, dbias2 = F.linear_backward(dy, F.gelu(u), weight2)
     dx, dweight1, dbias1 = F.linear_backward(F.gelu_backward(da, u), x, weight1)
     return dx, dweight1, dbias1, dweight2, dbias2
@@ -50,6 +57,8 @@ def pooler(h, weight, bias):
 def pooler_backward(dy, y, h, weight):
     """du = dy (1 - y²);  dh₀ = du W, and 0 for all other tokens;  dW = duᵀ h₀,  db = Σ du
 
+    dy, y: (B, H)   h: (B, S, H)   weight: (H, H)  ->  dh: (B, S, H)   dweight: (H, H)   dbias: (H,)
+
     Chapter 12, equation 12.6.
     """
     dfirst, dweight, dbias = F.linear_backward(F.tanh_backward(dy, y), h[:, 0], weight)
@@ -67,7 +76,10 @@ def add_positions(words, table):
 
 
 def add_positions_backward(dy, table):
-    """dwords = dy;  dP[s] = Σ_b dy[b, s], and 0 in the rows that no sequence reaches"""
+    """dwords = dy;  dP[s] = Σ_b dy[b, s], and 0 in the rows that no sequence reaches
+
+    dy: (B, S, H)   table: (M, H)  ->  dwords: (B, S, H)   dtable: (M, H)
+    """
     dtable = array_module(table).zeros_like(table)
     dtable[: dy.shape[1]] = dy.sum(axis=0)
     return dy, dtable
@@ -85,6 +97,8 @@ def tied_table(ids, table):
 
 def tied_table_backward(dy, ids, table):
     """dE = dyᵀ E[ids] + scatter(dy E): both uses of the table bring a gradient, and they add up
+
+    dy: (T, V)   ids: (T,)   table: (V, H)  ->  dtable: (V, H)
 
     Chapter 12, equation 12.4.
     """

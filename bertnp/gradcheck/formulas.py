@@ -68,7 +68,7 @@ def _check_forward(case, others, forward, arguments, dtype):
         report.fail("forward", f"It returns {len(mine)} values, expected {len(right)}: {', '.join(names)}.")
     for output, y, expected in zip(names, mine or (), right, strict=False):
         if report.ok:
-            sentence = _difference(output, y, expected, SINGLE_RTOL.get(np.dtype(dtype).name, SAME))
+            sentence = difference(output, y, expected, SINGLE_RTOL.get(np.dtype(dtype).name, SAME))
             if sentence:
                 report.fail("forward", f"{sentence} (case '{case.label}').")
     if not report.ok:
@@ -82,7 +82,8 @@ def _check_forward(case, others, forward, arguments, dtype):
     return report
 
 
-def _difference(name, mine, expected, rtol):
+def difference(name, mine, expected, rtol):
+    """How an output differs from what it should be, in words; None if it doesn't, by more than rtol of the largest."""
     if mine.shape != expected.shape:
         return f"{name} has shape {mine.shape}, expected {expected.shape}"
     if not np.isfinite(mine).all():

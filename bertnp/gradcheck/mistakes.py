@@ -1084,6 +1084,66 @@ forwards(
 )  # fmt: skip
 
 
+forwards(
+    "linear",
+    ("offset forgotten", lambda x, weight, bias: x @ weight.T,
+     "The offset b is not added."),
+    ("weight not transposed", lambda x, weight, bias: x @ weight + bias,
+     "x is multiplied with the weight as it lies. The weight is (out, in): transpose it, x WT."),
+)  # fmt: skip
+
+forwards(
+    "split_heads",
+    ("reshape only", lambda x, heads: x.reshape(len(x), heads, x.shape[1], -1),
+     "The heads are cut by a reshape alone, which mixes tokens. Reshape to (B, S, A, D), then transpose (0, 2, 1, 3)."),
+    ("heads interleaved", lambda x, heads: x.reshape(*x.shape[:2], -1, heads).transpose(0, 3, 1, 2),
+     "The heads are cut out with a stride; head a owns the components a D to (a + 1) D: reshape to (B, S, A, D)."),
+    ("not transposed", lambda x, heads: x.reshape(*x.shape[:2], heads, -1),
+     "The heads still stand after the tokens, (B, S, A, D): transpose (0, 2, 1, 3)."),
+)  # fmt: skip
+
+forwards(
+    "merge_heads",
+    ("reshape only", lambda x: x.reshape(len(x), x.shape[2], -1),
+     "A reshape alone mixes heads and tokens. Transpose (B, A, S, D) to (B, S, A, D) first."),
+    ("heads interleaved", lambda x: x.transpose(0, 2, 3, 1).reshape(len(x), x.shape[2], -1),
+     "The heads are woven into each other; they stand side by side: transpose (0, 2, 1, 3) before the reshape."),
+    ("not put together", lambda x: x.transpose(0, 2, 1, 3),
+     "The heads stand beside the tokens, (B, S, A, D), but are not joined: a reshape to (B, S, H) is missing."),
+)  # fmt: skip
+
+forwards(
+    "packed_attention",
+    ("mask ignored", lambda mask=None, **c: F.packed_attention(**c),
+     "The mask is not used: keys are read that may not be."),
+    ("dropout ignored", lambda keep=None, p=0.0, **c: F.packed_attention(**c),
+     "The dropout is not used: keep[b] belongs to the shares of sequence b."),
+    ("sequences read each other", lambda query, key, value, heads, **c: F.packed_attention(
+        query, key, value, np.array([len(query)]), np.array([len(key)]), heads),
+     "Tokens read the tokens of all sequences. Each sequence of the packed batch is by itself."),
+)  # fmt: skip
+
+forwards(
+    "feed_forward",
+    ("activation left out", lambda x, weight1, bias1, weight2, bias2: _two_maps(
+        x, weight1, bias1, weight2, bias2, lambda u: u),
+     "Nothing bends between the two maps, so they are one linear map. The second reads gelu(u)."),
+    ("relu", lambda x, weight1, bias1, weight2, bias2: _two_maps(x, weight1, bias1, weight2, bias2, F.relu),
+     "The activation is relu; here it is gelu."),
+    ("second offset forgotten", lambda x, weight1, bias1, weight2, bias2: _two_maps(
+        x, weight1, bias1, weight2, 0.0, F.gelu),
+     "The second offset is not added."),
+    ("gelu(u) for u", lambda x, weight1, bias1, weight2, bias2: (
+        _two_maps(x, weight1, bias1, weight2, bias2, F.gelu)[0], F.gelu(F.linear(x, weight1, bias1))),
+     "What is returned as u is gelu(u). The backward needs u itself, what went into the activation."),
+)  # fmt: skip
+
+
+def _two_maps(x, weight1, bias1, weight2, bias2, activation):
+    u = F.linear(x, weight1, bias1)
+    return activation(u) @ weight2.T + bias2, u
+
+
 def _quiet(function, *arguments):
     with np.errstate(invalid="ignore", over="ignore"):
         return function(*arguments)

@@ -51,13 +51,13 @@ def place(path):
     return path.relative_to(PACKAGE.parent).as_posix() if path.is_relative_to(PACKAGE) else path.name
 
 
-def without_body(text):
-    """A function's code up to the end of its docstring."""
+def without_body(text, instead=OPEN):
+    """A function's code up to the end of its docstring, and a line in place of the rest."""
     function = ast.parse(text).body[0]
     first = function.body[0]
     documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     end = first.end_lineno if documented else first.lineno - 1
-    return "\n".join([*text.splitlines()[:end], OPEN])
+    return "\n".join([*text.splitlines()[:end], instead])
 
 
 def numbers(name, values):

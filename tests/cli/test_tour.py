@@ -8,6 +8,7 @@ import pytest
 
 from bertnp import BertForPreTraining, BertTokenizer
 from bertnp.cli import tour
+from bertnp.cli.arguments import program
 from bertnp.cli.tour import FROM_SCRATCH, PRETRAINED, Settings, Tour, take_tour
 from bertnp.data import read_documents, read_table
 from bertnp.data.world import feelings, valley
@@ -180,8 +181,8 @@ def test_an_interrupted_tour_can_be_taken_again(run, tmp_path, small, monkeypatc
 def test_what_to_type_next(monkeypatch):
     monkeypatch.setattr("sys.argv", [".venv/bin/bertnp", "tour"])
     monkeypatch.setattr("shutil.which", lambda name: None)
-    assert tour.program() == ".venv/bin/bertnp"
+    assert program() == ".venv/bin/bertnp"
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/bertnp")
-    assert tour.program() == "bertnp"
+    assert program() == "bertnp"
     monkeypatch.setattr("sys.argv", ["/usr/lib/bertnp/__main__.py", "tour"])
-    assert tour.program() == "python -m bertnp"
+    assert program() == "python -m bertnp"
