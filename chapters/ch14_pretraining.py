@@ -709,3 +709,6 @@ assert np.isclose(right.loss(), (counts * batch_losses).sum() / counts.sum()) an
 #
 # **14.5** What does the `Trainer` say if you resume with another learning rate? Which of the settings could be changed
 # without losing the bits, and which can't?
+#
+# **14.6** A batch is too large for the memory, so it goes through in parts, and the loss of each part is the mean
+# over its own labels. Put the gradient of the whole together from theirs. (`bertnp learn check 14.6`)

@@ -627,3 +627,6 @@ assert (
 #
 # **15.5** Why can a BERT with $\varepsilon = 10^{-5}$ be further off in the embeddings than in the layers? (Look at the
 # variance of what is normed there.)
+#
+# **15.6** Now the arrays: bring the tensors of Google's checkpoint to the names and shapes of this library.
+# (`bertnp learn check 15.6`)

@@ -754,3 +754,9 @@ assert 1.2 < best_of_six < 1.33
 #
 # **16.5** Which part of the spread is due to the labelled sentences, which to the order, which to the head? Hold two of
 # the three and measure.
+#
+# **16.6** The heart of 16.1: write the backward of pooler and linear map, from the scores to the encoder's output.
+# (`bertnp learn check 16.6`)
+#
+# **16.7** Write the loss of a span as the library has it, start and end, with its backward. What is the gradient for
+# a text that does not hold the answer? (`bertnp learn check 16.7`)
