@@ -20,7 +20,8 @@ from bertnp.learn.loading import BrokenFile, here, load, shown
 TIMEOUT = 10.0  # seconds for each exercise
 MEMORY = 4 << 30  # bytes, where the system has such limits
 KEPT = 4000  # characters of what a student's code prints
-STARTING = 20.0  # seconds that Python and NumPy may take to start, at most
+STARTING = 60.0  # seconds that Python and NumPy may take to start, at most
+DRAINING = 10.0  # seconds that reading what a process has printed may take, when it has ended
 SENT = ("ok", "score", "text", "sentence", "mistake")  # of a Verdict
 LOADED = "loaded"  # the first of the results
 FRAME = re.compile(r'File "(.+)", line (\d+) in (\S+)')
@@ -94,7 +95,7 @@ def run_limited(command, seconds):
             code = None
         finally:
             process.kill()
-        reader.join(1.0)
+        reader.join(DRAINING)
     return code, b"".join(kept).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
