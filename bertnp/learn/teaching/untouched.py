@@ -1,0 +1,82 @@
+"""Whether the code that judges is still what it was before a student's code ran.
+
+Student and judge share a process. What a student's code leaves changed in a module, a class, a function or a formula
+is found here. Whoever changes something, and puts it back before anyone looks, is not found: this guards against
+mistakes and plain cheating, it is no wall.
+"""
+
+import builtins
+import sys
+import types
+
+from bertnp.backend.formula import Formula
+
+PLAIN = (int, float, str, bytes, tuple, frozenset)
+CONTAINERS = (dict, list, set)
+PARTS = ("__code__", "__defaults__", "__kwdefaults__")
+NOTHING = object()
+OWN = "bertnp"
+
+
+class Untouched:
+    """A picture of all modules loaded so far, to be compared with what they are later."""
+
+    def __init__(self):
+        self.before = picture(dict(sys.modules))
+
+    def changes(self):
+        """Names of what is no longer what it was, in order."""
+        modules = {name: sys.modules.get(name) for name in self.before}
+        now = picture({name: module for name, module in modules.items() if module is not None})
+        found = [name for name, module in modules.items() if module is None]
+        for name in now:
+            found += changed(name, self.before[name], now[name])
+        return sorted(set(found))
+
+
+def picture(modules):
+    """{module: {name: what it is}}, of everything that code is made of."""
+    return {
+        name: dict(described(module, name)) for name, module in modules.items() if isinstance(module, types.ModuleType)
+    }
+
+
+def described(module, place):
+    own = place.partition(".")[0] == OWN
+    for name, value in list(vars(module).items()):
+        if name == "__builtins__":
+            continue
+        if isinstance(value, types.FunctionType):
+            yield name, (value, *(getattr(value, part) for part in PARTS))
+        elif isinstance(value, type):
+            yield name, (value,)
+            if value.__module__ == place:
+                yield from ((f"{name}.{member}", parts) for member, parts in members(value))
+        elif isinstance(value, Formula):
+            yield name, (value, value.body, value.textbook, value.textbook.__code__, *value.kernels.values())
+        elif callable(value) or isinstance(value, types.ModuleType):
+            yield name, (value,)
+        elif own and isinstance(value, PLAIN):
+            yield name, (value,)
+        elif own and isinstance(value, CONTAINERS):
+            yield name, (value, *value, *(value.values() if isinstance(value, dict) else ()))
+
+
+def members(kind):
+    for name, value in list(vars(kind).items()):
+        code = getattr(value, "__func__", getattr(value, "fget", value))
+        if callable(code) or isinstance(value, property):
+            yield name, (value, *(getattr(code, part, None) for part in PARTS))
+
+
+def changed(place, before, now):
+    """Names in a module that have changed; new ones count only where they hide a built-in or belong to a class."""
+    for name in before.keys() | now.keys():
+        old, new = before.get(name), now.get(name)
+        if old is None:
+            is_module = isinstance(new[0], types.ModuleType)
+            hides = hasattr(builtins, name) and new[0] is not getattr(builtins, name)
+            if (place == "builtins" or hides or "." in name) and not is_module:
+                yield f"{place}.{name}"
+        elif new is None or len(old) != len(new) or any(a is not b for a, b in zip(old, new, strict=True)):
+            yield f"{place}.{name}"

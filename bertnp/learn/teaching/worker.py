@@ -1,0 +1,203 @@
+"""The process in which one student's code is run and judged.
+
+It gets its orders as JSON from standard input and answers on what was its standard output: lines of JSON, each behind
+a secret that came with the orders. What the student's code prints goes elsewhere, and no exit code says anything: an
+exercise counts when its verdict has arrived. Modules of the library and of NumPy are loaded before the student's code
+runs, and compared with what they were after it has.
+"""
+
+import json
+import math
+import os
+import random
+import re
+import sys
+from pathlib import Path
+
+MOST_TEXT = 20_000  # characters of a verdict
+MOST_TENSORS = 4  # whose numbers are handed on, to be drawn
+MOST_NUMBERS = 4096  # of each
+FILES = 64 * 2**20  # bytes that a student's code may write
+ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+WHOLE_FILE = ("foreign library", "syntax error", "encoding", "reads the answer", "leaves its process",
+              "switches the check off")  # a file that is refused for these is refused as a whole  # fmt: skip
+
+
+def main():
+    order = json.loads(sys.stdin.buffer.readline())
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # prints go with the error messages
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    secret = order.pop("secret").encode()
+
+    def say(event, **what):
+        channel.write(secret + json.dumps({"event": event} | what).encode() + b"\n")
+        channel.flush()
+
+    Worker(order, say).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # not held up by threads that the student's code has started
+
+
+class Worker:
+    """One round: read the files, judge the exercises that are still open."""
+
+    def __init__(self, order, say):
+        import numpy
+
+        from bertnp.learn.checking import check
+        from bertnp.learn.exercises import registry
+        from bertnp.learn.guarding import Watch
+        from bertnp.learn.teaching.untouched import Untouched
+
+        self.order, self.say, self.check, self.seeded = order, say, check, (random.seed, numpy.random.seed)
+        self.exercises = [registry()[number] for number in order["exercises"]]
+        self.wanted = {name for exercise in self.exercises for name in exercise.functions}
+        self.functions, self.texts, self.broken = {}, {}, {}
+        with Watch(__file__):  # it installs itself, once
+            self.untouched = Untouched()
+
+    def run(self):
+        self.say("ready", memory=limit(self.order["memory"], self.order["processor"]))
+        for name in self.order["files"]:
+            self.read(name)
+        changed = self.untouched.changes()
+        self.say("read", files=sorted({f.__code__.co_filename for f in self.functions.values()}))
+        for exercise in self.exercises:
+            self.say("begin", exercise=exercise.number)
+            if not changed:
+                verdict = self.judge(exercise)
+                changed_now = self.untouched.changes()
+            if changed or changed_now:
+                self.say("changed", exercise=exercise.number, names=changed or changed_now, reading=bool(changed))
+                if not changed:
+                    return  # what comes is judged in a process in which nothing is changed
+            else:
+                self.say("verdict", exercise=exercise.number, **self.as_json(verdict))
+        self.say("done")
+
+    def read(self, name):
+        """Take in the functions that are wanted of a file; of two of one name the first that is written."""
+        from bertnp.learn.loading import BrokenFile, load
+        from bertnp.learn.teaching.notebooks import as_python, definitions
+
+        path = Path(name)
+        try:
+            text, remarks = as_python(name, path.read_bytes())
+        except ValueError as error:
+            return self.say("remark", text=f"{name}: {error}")
+        for remark in remarks:
+            self.say("remark", text=remark)
+        named = {wanted for wanted in self.wanted if re.search(rf"\b{wanted}\b", text)}
+        self.texts[name] = text
+        path.write_text(text, encoding="utf-8", newline="\n")
+        if not named:
+            return None  # it may be imported by another
+        self.say("reading", file=name)
+        trouble = self.order["trouble"].get(name)  # what happened in the process before this one
+        try:
+            if trouble is None:
+                return self.take(name, load(path))
+        except BrokenFile as error:
+            trouble = self.placed(str(error))
+            if error.mistake in WHOLE_FILE:
+                return self.give_up(name, named, trouble, error.mistake)
+        try:
+            path.write_text(definitions(text), encoding="utf-8", newline="\n")
+            self.take(name, load(path))
+            self.say("remark", text=f"{trouble}; of {name} only imports, functions and constants were taken")
+        except (BrokenFile, SyntaxError):
+            self.give_up(name, named, trouble, "the file does not run")
+
+    def give_up(self, name, named, trouble, mistake):
+        self.say("remark", text=trouble)
+        for function in named:
+            self.broken.setdefault(function, (trouble, mistake))
+
+    def take(self, name, found):
+        for key in self.wanted & found.keys():
+            known = self.functions.get(key)
+            if known is None or (is_unwritten(known) and not is_unwritten(found[key])):
+                self.functions[key] = found[key]
+            elif not is_unwritten(found[key]):
+                used = Path(known.__code__.co_filename).name
+                self.say("remark", text=f"{key} is written in {used} and in {name}; the first was judged")
+
+    def judge(self, exercise):
+        from bertnp.learn.checking import failed
+
+        for name in exercise.functions:
+            if name not in self.functions and name in self.broken:
+                return failed(exercise, self.functions, *self.broken[name])
+        for seed in self.seeded:
+            seed(self.order["seed"])
+        try:
+            return self.check(exercise, self.functions, self.order["seed"])
+        except BaseException as error:  # Ctrl-C raised by hand, and whatever else is no Exception
+            return failed(exercise, self.functions, f"It ended the judging: {type(error).__name__}.", "ends the judging")
+
+    def as_json(self, verdict):
+        score = float(verdict.score)
+        rows = getattr(verdict.report, "rows", ()) if not verdict.ok else ()
+        return {
+            "ok": bool(verdict.ok),
+            "score": min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0,
+            "text": self.placed(str(verdict.text))[:MOST_TEXT],
+            "sentence": self.placed(str(verdict.sentence))[:MOST_TEXT],
+            "mistake": str(verdict.mistake)[:MOST_TEXT],
+            "title": str(getattr(verdict.report, "title", "")),
+            "rows": [row_as_json(row) for row in drawable(rows)],
+        }
+
+    def placed(self, text):
+        """A text with places in notebooks by cell, and without what differs from run to run."""
+        from bertnp.learn.teaching.notebooks import place_in_notebook
+
+        text = ADDRESS.sub("0x…", text.replace(f"{os.getcwd()}{os.sep}", ""))
+        for name, code in self.texts.items():
+            if name.lower().endswith(".ipynb"):
+
+                def by_cell(found, name=name, code=code):
+                    cell = place_in_notebook(code, int(found[1]))
+                    return found[0] if cell is None else f"{name}, cell {cell[0]}, line {cell[1]}"
+
+                text = re.sub(rf"{re.escape(name)}:(\d+)", by_cell, text)
+        return text
+
+
+def is_unwritten(function):
+    """Is this a stub as it was handed out?"""
+    return function.__code__.co_names == ("NotImplementedError",)
+
+
+def drawable(rows):
+    wrong_first = sorted(rows, key=lambda row: row.verdict != "WRONG")
+    fit = [r for r in wrong_first if r.checked and 0 < r.size <= MOST_NUMBERS and r.yours.dtype.kind == "f"]
+    return fit[:MOST_TENSORS]
+
+
+def row_as_json(row):
+    numbers = ("case", "name", "shape", "checked", "error", "allowed", "verdict", "worst")
+    kept = {name: getattr(row, name) for name in numbers}
+    kept |= {"error": float(row.error), "allowed": float(row.allowed), "worst": [int(i) for i in row.worst]}
+    return kept | {"yours": row.yours.tolist(), "expected": row.expected.tolist()}
+
+
+def limit(memory, processor):
+    """Let this process have so many bytes and seconds of processor time. Returns whether the first holds here."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    for kind, soft in (
+        (resource.RLIMIT_CPU, processor), (resource.RLIMIT_FSIZE, FILES), (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, memory),
+    ):  # fmt: skip
+        hard = resource.getrlimit(kind)[1]
+        try:
+            resource.setrlimit(kind, (soft, soft) if hard == resource.RLIM_INFINITY else (min(soft, hard), hard))
+        except (ValueError, OSError):
+            if kind == resource.RLIMIT_AS:
+                return False
+    return sys.platform != "darwin"  # where the system takes the limit and doesn't hold it
