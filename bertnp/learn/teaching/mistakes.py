@@ -10,6 +10,8 @@ from bertnp.backend.files import write_text
 
 PLACE = re.compile(r"[\w./-]+\.(?:py|ipynb)(?::\d+|, cell \d+, line \d+)?:?|\bline \d+")
 NUMBER = re.compile(r"[+-]?\d+\.\d+(?:e[+-]?\d+)?|[+-]?\d+e[+-]?\d+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+GENERAL = ("raises ", "not to be judged", "the file does not run")  # labels that say too little of what is wrong
 HEAD = """\
 # What you write here stands in the page of every student who has made the mistake, once you grade again.
 # The names are those of the groups in the summary; the same mistake has the same name each time.
@@ -34,7 +36,7 @@ def fingerprint(mark):
     File names and lines, which differ from student to student, are taken out; numbers keep three digits.
     """
     sentence = NUMBER.sub(lambda found: f"{float(found[0]):.2e}", PLACE.sub("", mark.sentence))
-    what = mark.mistake or " ".join(sentence.split())
+    what = " ".join(sentence.split()) if not mark.mistake or mark.mistake.startswith(GENERAL) else mark.mistake
     return f"{mark.number}-{hashlib.sha256(f'{mark.number} {mark.status} {what}'.encode()).hexdigest()[:6]}"
 
 
@@ -70,8 +72,8 @@ def write_comments(path, found, comments):
     for group in found:
         said.add(group.name)
         names = ", ".join(one.submission.student for one in group.students)
-        what = " ".join(group.mark.sentence.split())
-        lines += ["", f"# {len(group.students)}: {names}"[:200], f"# {what}"[:300]]
+        heads = (f"{len(group.students)}: {names}"[:200], group.mark.sentence[:300])
+        lines += ["", *(f"# {CONTROL.sub(' ', head)}" for head in heads)]
         lines.append(entry(group.name, comments.get(group.name, "")))
     gone = [name for name, comment in comments.items() if name not in said and comment]
     lines += ["", *(entry(name, comments[name]) for name in gone)]
