@@ -87,5 +87,9 @@ def write_table(path, judged, exercises):
 
 def notes(judged):
     """What a teacher should know of a submission: exercises that were refused or stopped, then the other remarks."""
-    special = [f"{m.number}: {m.sentence}" for m in judged.marks if m.status in ("refused", "stopped")]
-    return [" ".join(note.split()) for note in [*special, *judged.remarks]]
+    special = {}
+    for mark in judged.marks:
+        if mark.status in ("refused", "stopped"):
+            special.setdefault(mark.sentence, []).append(mark.number)
+    told = [f"{', '.join(numbers)}: {sentence}" for sentence, numbers in special.items()]
+    return [" ".join(note.split()) for note in [*told, *judged.remarks]]

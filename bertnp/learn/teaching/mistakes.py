@@ -11,7 +11,7 @@ from bertnp.backend.files import write_text
 PLACE = re.compile(r"[\w./-]+\.(?:py|ipynb)(?::\d+|, cell \d+, line \d+)?:?|\bline \d+")
 NUMBER = re.compile(r"[+-]?\d+\.\d+(?:e[+-]?\d+)?|[+-]?\d+e[+-]?\d+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-GENERAL = ("raises ", "not to be judged", "the file does not run")  # labels that say too little of what is wrong
+GENERAL = ("raises ", "not to be judged", "the file does not run", "stopped")  # labels that say too little of what is wrong
 HEAD = """\
 # What you write here stands in the page of every student who has made the mistake, once you grade again.
 # The names are those of the groups in the summary; the same mistake has the same name each time.

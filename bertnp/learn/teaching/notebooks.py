@@ -61,13 +61,13 @@ def plain(cell):
     return "\n".join(MAGIC.sub(r"\1pass  # \2", line) if MAGIC.match(line) and "#" not in line else line for line in lines)
 
 
-def place_in_notebook(text, line):
-    """(cell, line in it) of a line of `from_notebook`."""
-    above = text.split("\n")[:line]
-    for back, row in enumerate(reversed(above)):
-        if re.fullmatch(HEAD.format(r"(\d+)"), row):
-            return int(row.rpartition(" ")[2]), back
-    return None
+def place(name, text, line):
+    """A line of a file as its writer finds it: in a notebook, by the cell. text: from `as_python`"""
+    if name.lower().endswith(".ipynb"):
+        for back, row in enumerate(reversed(text.split("\n")[:line])):
+            if re.fullmatch(HEAD.format(r"\d+"), row):
+                return f"{name}, {row.removeprefix('# ')}, line {back}"
+    return f"{name}:{line}"
 
 
 def definitions(text):

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bertnp
+from bertnp.learn.judging import FRAME
+from bertnp.learn.teaching.notebooks import place
 
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bertnp.learn.teaching.worker import main; main()"
 STARTING = 120.0  # seconds for a process to load the library, however busy the machine is
@@ -145,14 +147,14 @@ class Judging:
                     doing = None
                     break
                 last = time.monotonic() + self.limits.timeout
-            self.settle(doing, file, process.how_it_ended(event))
+            self.settle(doing, file, process.how_it_ended(event, self.limits.timeout))
             self.keep_printed(process)
 
     def order(self):
         files = list(self.submission.files)
         return {
             "files": files, "exercises": self.open, "seed": self.seed, "trouble": self.trouble,
-            "memory": self.limits.memory, "processor": int(self.limits.whole) + 5,
+            "memory": self.limits.memory, "processor": int(self.limits.whole) + 5, "timeout": self.limits.timeout,
         }  # fmt: skip
 
     def take(self, event):
@@ -188,7 +190,7 @@ class Judging:
         elif doing == "read":
             self.give_all("stopped", f"{self.trouble[file][:1].upper()}{self.trouble[file][1:]}.", "the file does not run")
         elif doing in self.open:
-            self.give(doing, "stopped", 0.0, f"{how[:1].upper()}{how[1:]}.", f"stopped: {how}")
+            self.give(doing, "stopped", 0.0, f"{how[:1].upper()}{how[1:]}.", "stopped")
 
     def give(self, number, status, score, sentence, mistake, text="", title="", rows=()):
         self.open.remove(number)
@@ -212,8 +214,9 @@ class Process:
         self.secret = secrets.token_hex(16)
         self.messages, self.head, self.count = queue.Queue(), bytearray(), 0
         self.folder = tempfile.TemporaryDirectory(prefix="bertnp-", ignore_cleanup_errors=True)
-        self.order = order | {"secret": self.secret}
-        write_files(Path(self.folder.name), files)
+        self.work, self.trace = (Path(self.folder.name, name) for name in ("work", "trace"))
+        self.order = order | {"secret": self.secret, "trace": str(self.trace)}
+        write_files(self.work, files)
 
     def __enter__(self):
         alone = {"start_new_session": True} if os.name == "posix" else {
@@ -221,7 +224,7 @@ class Process:
         }  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-X", "utf8", "-c", START, json.dumps(search_path())],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder.name,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.work,
             env=environment(self.folder.name), **alone,
         )  # fmt: skip
         with contextlib.suppress(OSError):  # it has ended already: the reader will see
@@ -264,9 +267,9 @@ class Process:
             return "ended" if message is None else message
         raise KeyboardInterrupt
 
-    def how_it_ended(self, event):
+    def how_it_ended(self, event, timeout):
         if event == "late":
-            return "it did not come to an end in time"
+            return f"it did not come to an end within {timeout:g} seconds{self.where()}"
         try:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -275,6 +278,16 @@ class Process:
             return f"it ended the process (exit code {code}), as os._exit does; an exit code is no result"
         name = signal.Signals(-code).name
         return DEATHS.get(name, f"it was ended by {name}")
+
+    def where(self):
+        """The line of the student's that ran when time was up, as far as the process could still write it down."""
+        text = self.trace.read_text(encoding="utf-8", errors="replace") if self.trace.is_file() else ""
+        work = self.work.resolve()
+        for file, line, _ in FRAME.findall(text):
+            if Path(file).is_relative_to(work) and Path(file).is_file():
+                name = Path(file).relative_to(work).as_posix()
+                return f"; last seen at {place(name, Path(file).read_text(encoding='utf-8'), int(line))}"
+        return ""
 
     def kill(self):
         if os.name == "posix":

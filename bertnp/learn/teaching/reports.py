@@ -11,6 +11,7 @@ import numpy as np
 import bertnp
 from bertnp.backend.files import write_text
 from bertnp.learn.teaching import caution
+from bertnp.learn.teaching.grading import notes
 from bertnp.learn.teaching.mistakes import fingerprint, groups, read_comments, write_comments
 from bertnp.learn.teaching.pages import Picture, Points, Table, Text, Title, Verbatim, write_page
 from bertnp.learn.teaching.processes import PRINTED
@@ -162,7 +163,7 @@ def summary(judged, exercises, found, picture, setting):
         yield Table((("group", "students", "what is wrong", "who"), *(group_row(group) for group in found)))
     else:
         yield Text("Nobody has made one.")
-    seen = [(one.submission.student, note) for one in judged for note in to_look_at(one)]
+    seen = [(one.submission.student, note) for one in judged for note in notes(one)]
     if seen:
         yield Title("To look at", 2)
         yield Text("Exercises that were refused or stopped, and files that could not be taken as they were.")
@@ -180,12 +181,6 @@ def group_row(group):
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     sentence = group.mark.sentence if len(group.mark.sentence) <= 300 else f"{group.mark.sentence[:299]}…"
     return group.name, str(len(names)), sentence, ", ".join(names[:MOST_NAMES]) + more
-
-
-def to_look_at(judged):
-    from bertnp.learn.teaching.grading import notes
-
-    return notes(judged)
 
 
 def readme(form):

@@ -6,6 +6,7 @@ exercise counts when its verdict has arrived. Modules of the library and of NumP
 runs, and compared with what they were after it has.
 """
 
+import faulthandler
 import json
 import math
 import os
@@ -30,7 +31,11 @@ def main():
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     secret = order.pop("secret").encode()
 
+    trace = open(order["trace"], "wb")
+
     def say(event, **what):
+        if event in ("reading", "begin"):  # shortly before the time is up, write down where the code is
+            faulthandler.dump_traceback_later(0.9 * order["timeout"], file=trace)
         channel.write(secret + json.dumps({"event": event} | what).encode() + b"\n")
         channel.flush()
 
@@ -152,17 +157,13 @@ class Worker:
 
     def placed(self, text):
         """A text with places in notebooks by cell, and without what differs from run to run."""
-        from bertnp.learn.teaching.notebooks import place_in_notebook
+        from bertnp.learn.teaching.notebooks import place
 
         text = ADDRESS.sub("0x…", text.replace(f"{os.getcwd()}{os.sep}", ""))
         for name, code in self.texts.items():
             if name.lower().endswith(".ipynb"):
-
-                def by_cell(found, name=name, code=code):
-                    cell = place_in_notebook(code, int(found[1]))
-                    return found[0] if cell is None else f"{name}, cell {cell[0]}, line {cell[1]}"
-
-                text = re.sub(rf"{re.escape(name)}:(\d+)", by_cell, text)
+                lines = rf"{re.escape(name)}:(\d+)"
+                text = re.sub(lines, lambda found, name=name, code=code: place(name, code, int(found[1])), text)
         return text
 
 
