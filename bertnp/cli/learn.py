@@ -300,6 +300,9 @@ def solution(args):
     standing = progress.change(exercise)
     named = f"{program()} learn"
     answers = answers_of(exercise)
+    if progress.solutions == "none" or (progress.solutions == "after-pass" and not standing.passed):
+        when = "no solutions" if progress.solutions == "none" else "solutions only to those who have passed"
+        raise ValueError(f"{exercise.number}: this course shows {when} (a hint: {named} hint {exercise.number})")
     if not standing.passed and not standing.given_up:
         if not args.give_up:
             raise ValueError(f"{exercise.number} is not passed yet; a hint: {named} hint {exercise.number}; to see the "
