@@ -11,7 +11,6 @@ from bertnp.backend.files import write_text
 PLACE = re.compile(r"[\w./-]+\.(?:py|ipynb)(?::\d+|, cell \d+, line \d+)?:?|\bline \d+")
 NUMBER = re.compile(r"[+-]?\d+\.\d+(?:e[+-]?\d+)?|[+-]?\d+e[+-]?\d+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-GENERAL = ("raises ", "not to be judged", "the file does not run", "stopped")  # labels that say too little of what is wrong
 HEAD = """\
 # What you write here stands in the page of every student who has made the mistake, once you grade again.
 # The names are those of the groups in the summary; the same mistake has the same name each time.
@@ -22,7 +21,7 @@ HEAD = """\
 class Group:
     """Students who have made one mistake in one exercise.
 
-    name: "5.2-3fa9c1", the same for the same mistake   mark: one of theirs, as an example   students: the Judged
+    name: as "5.2-3fa9c1", the same for the same mistake   mark: one of theirs, as an example   students: the Judged
     """
 
     name: str
@@ -31,13 +30,14 @@ class Group:
 
 
 def fingerprint(mark):
-    """A name for a mistake: its label or, where nobody has given it one, the sentence with its first digits.
+    """A name for a mistake, by its label and the sentence that says what is wrong.
 
-    File names and lines, which differ from student to student, are taken out; numbers keep three digits.
+    Files and lines, which differ from student to student, are taken out of the sentence; its numbers, by which
+    mistakes that nobody has given a name are told apart, keep three digits.
     """
     sentence = NUMBER.sub(lambda found: f"{float(found[0]):.2e}", PLACE.sub("", mark.sentence))
-    what = " ".join(sentence.split()) if not mark.mistake or mark.mistake.startswith(GENERAL) else mark.mistake
-    return f"{mark.number}-{hashlib.sha256(f'{mark.number} {mark.status} {what}'.encode()).hexdigest()[:6]}"
+    what = f"{mark.number}\n{mark.status}\n{mark.mistake}\n{' '.join(sentence.split())}"
+    return f"{mark.number}-{hashlib.sha256(what.encode()).hexdigest()[:6]}"
 
 
 def groups(judged):
