@@ -81,8 +81,11 @@ def definitions(text):
     kept = [""] * len(lines)
     for node in tree.body:
         if is_definition(node, own):
-            first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
-            kept[first - 1 : node.end_lineno] = lines[first - 1 : node.end_lineno]
+            for decorator in getattr(node, "decorator_list", ()):
+                kept[decorator.lineno - 1 : node.lineno - 1] = lines[decorator.lineno - 1 : node.lineno - 1]
+            first, *rest = ast.get_source_segment(text, node).split("\n")
+            before = kept[node.lineno - 1]  # another statement of the same line
+            kept[node.lineno - 1 : node.end_lineno] = [f"{before}; {first}" if before else first, *rest]
     return "\n".join(kept)
 
 

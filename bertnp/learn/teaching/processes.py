@@ -304,10 +304,12 @@ class Process:
 
 
 def write_files(folder, files):
+    folder.mkdir()
     for name, data in files.items():
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        with contextlib.suppress(OSError):  # a name that this system doesn't take: the worker says that it isn't there
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
 
 def search_path():

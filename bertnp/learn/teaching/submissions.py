@@ -14,6 +14,8 @@ MOST_BYTES = 20 * 2**20  # of one file; a notebook holds its pictures
 MOST_FILES = 200  # of one student
 MOODLE = re.compile(r"(?P<student>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<file>.*)")
 CANVAS = re.compile(r"(?P<student>[^_]+?)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)")
+UNFIT = re.compile(r'[<>:"|?*\x00-\x1f]')  # in names of files, somewhere
+LONGEST_NAME = 100
 IGNORED = re.compile(r"\.|__MACOSX$|__pycache__$")  # how names begin that no student has written
 
 
@@ -36,7 +38,8 @@ class Submission:
         return re.sub(r"[^\w.-]+", "_", f"{self.student}_{self.id}" if self.id else self.student).strip("._") or "_"
 
     def add(self, name, data):
-        """Take in a file; what is inside a zip file as if it lay beside it; None for data: it could not be read."""
+        """Take in a file; what is inside a zip file as if it lay beside it; None for data: it is too large."""
+        name = "/".join(UNFIT.sub("_", part)[-LONGEST_NAME:] for part in name.split("/"))
         if name.lower().endswith(".zip") and data is not None:
             try:
                 for inner, content in from_zip(BytesIO(data), nested=True):
@@ -70,6 +73,7 @@ def read(path, one=False):
     found = sorted(without_common_folder(list(found)), key=lambda entry: natural(str(entry[0])))
     students = {}
     for place, data in found:
+        place = PurePosixPath(str(place).encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
         student, number, name = (path.stem, "", str(place)) if one else whose(place, data is FOLDER)
         if student is None or (one and data is FOLDER):
             continue

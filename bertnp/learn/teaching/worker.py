@@ -90,6 +90,8 @@ class Worker:
         path = Path(name)
         try:
             text, remarks = as_python(name, path.read_bytes())
+        except OSError:
+            return self.say("remark", text=f"{name} has a name that this system does not take")
         except ValueError as error:
             return self.say("remark", text=f"{name}: {error}")
         for remark in remarks:
