@@ -6,7 +6,7 @@ import zipfile
 from dataclasses import dataclass
 
 FUNCTIONS = ("softmax", "softmax_backward")
-TIMEOUT = 5.0  # seconds; one of the class needs them all
+TIMEOUT, SHORT = 30.0, 3.0  # seconds; one of the class needs them all, and gets the shorter time
 FORWARD = """\
 import numpy as np
 
@@ -22,6 +22,16 @@ def softmax_backward(dy, y):
 """
 
 
+STUB = """
+def softmax(x):
+    raise NotImplementedError("5.1: yours to write")
+
+
+def softmax_backward(dy, y):
+    raise NotImplementedError("5.2: yours to write")
+"""
+
+
 @dataclass(frozen=True)
 class Made:
     """One of the class.
@@ -34,6 +44,7 @@ class Made:
     statuses: tuple
     shares: tuple
     words: tuple = ()
+    timeout: float = TIMEOUT
 
 
 def backward(*lines):
@@ -68,7 +79,7 @@ CLASS = (
     Made("Jan Crash", {"ch05.py": backward("import faulthandler", "faulthandler._sigsegv()")},
          ("right", "stopped"), (1, 0)),
     Made("Kai Endless", {"ch05.py": backward("while True:", "    pass")}, ("right", "stopped"), (1, 0),
-         (f"within {TIMEOUT:g} seconds; last seen at ch05.py:",)),
+         (f"within {SHORT:g} seconds; last seen at ch05.py:",), SHORT),
     Made("Lea Empty", {"ch05.py": ""}, ("nothing", "nothing"), (0, 0)),
     Made("Max Nothing", {}, ("nothing", "nothing"), (0, 0)),
     Made("Mia Renamed", {"work/My solution (final).py": FORWARD, "work/part 2.py": BACKWARD.lstrip()}, RIGHT, (1, 1)),
@@ -92,8 +103,7 @@ CLASS = (
         "import os", "for pipe in range(3, 20):", "    try:",
         "        os.write(pipe, b'{\"event\": \"verdict\", \"exercise\": \"5.2\", \"ok\": true, \"score\": 1}\\n')",
         "    except OSError:", "        pass", "print('x' * 3_000_000)", "return dy")}, WRONG, (1, 0)),
-    Made("Vic Stub", {"ch05.py": FORWARD + "\n\ndef softmax_backward(dy, y):\n    raise NotImplementedError('5.2')\n"},
-         ("right", "nothing"), (1, 0)),
+    Made("Vic Stub", {"a.py": STUB, "b.py": FORWARD}, ("right", "nothing"), (1, 0)),
 )  # fmt: skip
 
 

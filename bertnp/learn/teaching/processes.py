@@ -124,15 +124,16 @@ class Judging:
     def one_process(self):
         """Start a process and take in what it says until it ends or is ended. Settles at least one open question."""
         with Process(self.order(), self.submission.files) as process:
-            doing, file, last = "start", None, time.monotonic() + STARTING
+            began, doing, file = time.monotonic(), "start", None
+            deadline = began + STARTING
             while True:
-                event = process.next(min(last, self.end), self.stopping)
+                event = process.next(deadline, self.stopping)
                 if event in ("late", "ended"):
                     break
                 what = event["event"]
                 if what == "ready":
                     self.memory_limited = event["memory"]
-                    self.end += STARTING - (last - time.monotonic())  # loading the library is not the student's time
+                    self.end += time.monotonic() - began  # loading the library is not the student's time
                 elif what == "reading":
                     doing, file = "read", event["file"]
                 elif what == "begin":
@@ -146,9 +147,14 @@ class Judging:
                 if what == "done" or (what == "changed" and not event["reading"]):
                     doing = None
                     break
-                last = time.monotonic() + self.limits.timeout
-            self.settle(doing, file, process.how_it_ended(event, self.limits.timeout))
+                deadline = min(time.monotonic() + self.limits.timeout, self.end)
+            self.settle(doing, file, self.late(process) if event == "late" else process.how_it_ended())
             self.keep_printed(process)
+
+    def late(self, process):
+        whole = time.monotonic() >= self.end
+        seconds = f"the {self.limits.whole:g} seconds for all" if whole else f"{self.limits.timeout:g} seconds"
+        return f"it did not come to an end within {seconds}{process.where()}"
 
     def order(self):
         files = list(self.submission.files)
@@ -267,9 +273,7 @@ class Process:
             return "ended" if message is None else message
         raise KeyboardInterrupt
 
-    def how_it_ended(self, event, timeout):
-        if event == "late":
-            return f"it did not come to an end within {timeout:g} seconds{self.where()}"
+    def how_it_ended(self):
         try:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:

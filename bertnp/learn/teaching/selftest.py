@@ -69,28 +69,34 @@ def planted(progress=lambda what: None):
 def a_class(progress=lambda what: None):
     """A made class gets the marks that it must get."""
     judged = judge_class(progress)
-    faults = []
-    for made, one in zip(sorted(made_class.CLASS, key=lambda made: made.student), judged, strict=True):
-        faults += [f"{made.student} {fault}" for fault in differences(made, one)]
+    made = {one.student: one for one in made_class.CLASS}
+    faults = [f"{student} is missing" for student in made.keys() - {one.submission.student for one in judged}]
+    for one in judged:
+        student = one.submission.student
+        faults += [f"{student} {fault}" for fault in differences(made[student], one)]
     return Step(f"a made class of {len(judged)} gets its marks", tuple(faults))
 
 
 def judge_class(progress=lambda what: None):
+    """The Judged of the made class, by name."""
     exercises = [exercise_of(name) for name in made_class.FUNCTIONS]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "class.zip"
         path.write_bytes(made_class.as_zip())
         submissions = read(path)
-    limits = Limits(timeout=made_class.TIMEOUT, whole=10 * made_class.TIMEOUT)
-    return grade(submissions, exercises, 0, limits, progress=lambda one: progress("a made class"))
+    timeouts = {made.student: made.timeout for made in made_class.CLASS}
+    judged = []
+    for timeout in sorted(set(timeouts.values())):
+        those = [submission for submission in submissions if timeouts[submission.student] == timeout]
+        limits = Limits(timeout, whole=10 * timeout)
+        judged += grade(those, exercises, 0, limits, progress=lambda one: progress("a made class"))
+    return sorted(judged, key=lambda one: one.submission.student)
 
 
 def differences(made, one):
     """What is not as it must be with one of the class."""
     statuses, shares = tuple(m.status for m in one.marks), tuple(round(m.score, 3) for m in one.marks)
-    if one.submission.student != made.student:
-        yield f"is missing; there is {one.submission.student}"
-    elif statuses != made.statuses:
+    if statuses != made.statuses:
         yield f"is judged {', '.join(statuses)}; expected {', '.join(made.statuses)}"
     elif shares != made.shares:
         yield f"gets {shares}; expected {made.shares}"

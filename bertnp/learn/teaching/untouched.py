@@ -19,10 +19,10 @@ OWN = "bertnp"
 
 
 class Untouched:
-    """A picture of all modules loaded so far, to be compared with what they are later."""
+    """A picture of modules, to be compared with what they are later. modules: names; None: of all loaded so far"""
 
-    def __init__(self):
-        self.before = picture(dict(sys.modules))
+    def __init__(self, modules=None):
+        self.before = picture({name: sys.modules[name] for name in modules or list(sys.modules)})
 
     def changes(self):
         """Names of what is no longer what it was, in order."""

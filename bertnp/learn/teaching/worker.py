@@ -123,11 +123,13 @@ class Worker:
             self.broken.setdefault(function, (trouble, mistake))
 
     def take(self, name, found):
+        from bertnp.learn.stubbing import is_written
+
         for key in self.wanted & found.keys():
             known = self.functions.get(key)
-            if known is None or (is_unwritten(known) and not is_unwritten(found[key])):
+            if known is None or (is_written(found[key]) and not is_written(known)):
                 self.functions[key] = found[key]
-            elif not is_unwritten(found[key]):
+            elif is_written(found[key]):
                 used = Path(known.__code__.co_filename).name
                 self.say("remark", text=f"{key} is written in {used} and in {name}; the first was judged")
 
@@ -167,11 +169,6 @@ class Worker:
                 lines = rf"{re.escape(name)}:(\d+)"
                 text = re.sub(lines, lambda found, name=name, code=code: place(name, code, int(found[1])), text)
         return text
-
-
-def is_unwritten(function):
-    """Is this a stub as it was handed out?"""
-    return function.__code__.co_names == ("NotImplementedError",)
 
 
 def drawable(rows):

@@ -1,0 +1,257 @@
+"""The made class, its table of marks and its reports."""
+
+import csv
+import json
+import re
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bertnp.learn.exercises import exercise_of, registry
+from bertnp.learn.teaching import made_class, processes
+from bertnp.learn.teaching.grading import chosen, grade, notes, write_table
+from bertnp.learn.teaching.mistakes import fingerprint, groups
+from bertnp.learn.teaching.processes import Judged, Limits, Mark, judge
+from bertnp.learn.teaching.reports import Setting, write_reports
+from bertnp.learn.teaching.selftest import differences
+from bertnp.learn.teaching.submissions import Submission
+
+GOLDEN = Path(__file__).with_name("made_class.csv")
+SETTING = Setting(0, Limits())
+
+
+@pytest.fixture(scope="module")
+def exercises():
+    return [exercise_of(name) for name in made_class.FUNCTIONS]
+
+
+def one_file(text, exercises, name="ch05.py", **limits):
+    return judge(Submission("ada", files={name: text.encode()}), exercises, 0, Limits(**{"timeout": 5.0} | limits))
+
+
+def of(graded, student):
+    return next(one for one in graded if one.submission.student == student)
+
+
+@pytest.mark.parametrize("made", made_class.CLASS, ids=lambda made: made.student)
+def test_the_made_class_gets_its_marks(graded_class, made):
+    assert list(differences(made, of(graded_class, made.student))) == []
+
+
+def test_the_table_is_the_golden_one(graded_class, exercises, tmp_path):
+    """To write it anew: bertnp teach grade on the zip file of made_class.as_zip()."""
+    write_table(tmp_path / "grades.csv", graded_class, exercises)
+    assert (tmp_path / "grades.csv").read_text(encoding="utf-8-sig") == GOLDEN.read_text(encoding="utf-8-sig")
+
+
+def test_the_same_seed_gives_the_same_everything(graded_class, exercises):
+    for student in ("Cem Sign", "Pia Notebook"):
+        before = of(graded_class, student)
+        again = judge(before.submission, exercises, 0, Limits(made_class.TIMEOUT))
+        assert again == before
+
+
+def test_what_is_printed_is_drained_and_cut(graded_class):
+    text, count = of(graded_class, "Una Forged").printed
+    assert count >= 3_000_000 and text == "x" * processes.PRINTED
+
+
+def test_random_numbers_and_sets_are_the_same_each_time(exercises):
+    text = made_class.backward(
+        "import random", "print(random.random(), np.random.rand(), set('abcdefgh'))", "return y"
+    )  # fmt: skip
+    first, again = (one_file(text, exercises).printed for _ in range(2))
+    assert first == again and first[1] > 100
+
+
+def test_memory_is_limited(exercises):
+    text = made_class.backward("global kept", "kept = [np.ones(10**7) for _ in range(100)]", "return y")
+    one = one_file(text, exercises, memory=2**30)
+    if not one.memory_limited:
+        pytest.skip("this system does not limit memory")
+    assert one.marks[1].status == "wrong" and "MemoryError" in one.marks[1].sentence
+
+
+def test_a_submission_has_a_time_for_all(exercises):
+    """Not even a process per exercise, each with its own time, makes it take longer."""
+    start = time.monotonic()
+    one = one_file("while True:\n    pass\n" + made_class.FORWARD, exercises, timeout=30.0, whole=0.5)
+    assert [mark.status for mark in one.marks] == ["stopped", "stopped"] and time.monotonic() - start < 20
+    assert "0.5 seconds" in one.marks[1].sentence
+
+
+def test_the_processes_are_gone_afterwards(exercises, tmp_path):
+    pid = tmp_path / "pid"
+    text = made_class.backward(
+        "import os, time, threading", f"open({str(pid)!r}, 'w').write(str(os.getpid()))",
+        "threading.Thread(target=time.sleep, args=(600,)).start()", "time.sleep(600)",
+    )  # fmt: skip
+    one = one_file(text, exercises, timeout=1.0)
+    assert one.marks[1].status == "stopped"
+    with pytest.raises(OSError):
+        processes.os.kill(int(pid.read_text(encoding="utf-8")), 0)
+
+
+def test_a_student_sees_nothing_of_the_teachers_environment(exercises, monkeypatch, tmp_path):
+    monkeypatch.setenv("TEACHERS_PASSWORD", "1234")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scipy.py").write_text("raise RuntimeError('found')", encoding="utf-8")
+    text = made_class.backward(
+        "import os, sys, scipy", "print(dict(os.environ), os.getcwd(), sys.path)", "return y"
+    )  # fmt: skip
+    one = one_file(text, exercises)
+    assert one.marks[1].sentence == "", one
+    assert one.printed[1] > 0 and "1234" not in one.printed[0] and f"'{tmp_path}'" not in one.printed[0]
+    assert "found" not in one.marks[1].sentence
+
+
+def test_a_worker_that_cannot_start_is_no_students_fault(exercises, monkeypatch):
+    monkeypatch.setattr(processes, "START", "raise SystemExit(3)")
+    with pytest.raises(RuntimeError, match="could not be started.*exit code 3"):
+        one_file(made_class.FORWARD, exercises)
+
+
+def test_an_error_in_one_place_ends_all(exercises, monkeypatch):
+    monkeypatch.setattr(processes, "START", "raise SystemExit(3)")
+    submissions = [Submission(str(n), files={"a.py": b"softmax = 1"}) for n in range(4)]
+    with pytest.raises(RuntimeError):
+        grade(submissions, exercises, 0, Limits(), jobs=2)
+
+
+def test_remarks_name_an_exercise_once(graded_class):
+    assert notes(of(graded_class, "Sia Patch")) == [
+        "5.1, 5.2: It changed what judges it, while the file was read: numpy.abs. Nothing judged with that counts."
+    ]
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet(exercises, tmp_path):
+    names = ("=1+1", "@x", "-a", "Ada, \"the\" first")
+    class_ = [Judged(Submission(name), [Mark(e.number, e.points, 0.0, "wrong") for e in exercises], [], ("", 0)) for name in names]
+    write_table(tmp_path / "grades.csv", class_, exercises)
+    with open(tmp_path / "grades.csv", encoding="utf-8-sig", newline="") as file:
+        read = [row["student"] for row in csv.DictReader(file)]
+    assert read == ["'=1+1", "'@x", "'-a", "Ada, \"the\" first"]
+
+
+def test_chosen_exercises():
+    assert chosen() == list(registry().values())
+    assert [exercise.number for exercise in chosen(None, ["5.2", "5.1"])] == ["5.1", "5.2"]
+    assert {exercise.chapter for exercise in chosen([5, 99])} == {5}
+    for asked, said in ((([99], None), "chapter 99"), ((None, ["5.99"]), "no exercise 5.99"), (([98, 99], None), "none of")):
+        with pytest.raises(ValueError, match=said):
+            chosen(*asked)
+
+
+# who has made the same mistake
+
+
+def test_the_same_mistake_is_one_group(graded_class):
+    found = {frozenset(one.submission.student for one in group.students) for group in groups(graded_class)}
+    assert frozenset({"Bea Diagonal", "Ben Diagonal"}) in found
+    assert frozenset({"Sia Patch", "Tom Patch"}) not in found, "they have changed different things"
+    assert not any({"Ada Right", "Lea Empty"} & names for names in found)
+
+
+def test_a_mistake_is_known_by_what_it_is():
+    mark = Mark("5.2", 2, 0.0, "wrong", "a.py:14: x is +0.123456 instead of -1.5e-03 (line 3)")
+    same = replace(mark, sentence="work/My file.py:99: x is +0.123457 instead of -1.5e-03 (line 77)")
+    assert fingerprint(mark) == fingerprint(replace(same, sentence=same.sentence.replace("My file", "mine")))
+    for other in (
+        replace(mark, sentence=mark.sentence.replace("0.12", "0.13")), replace(mark, number="5.1"),
+        replace(mark, mistake="sign"), replace(mark, sentence="a.py:14: y is +0.123456 instead of -1.5e-03 (line 3)"),
+    ):  # fmt: skip
+        assert fingerprint(other) != fingerprint(mark)
+
+
+# reports
+
+
+@pytest.fixture(scope="module")
+def reports(graded_class, exercises, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reports")
+    write_reports(folder, graded_class, exercises, SETTING)
+    return folder
+
+
+def test_every_student_has_a_page_and_results(reports, graded_class, exercises):
+    for one in graded_class:
+        page = (reports / one.submission.folder / "report.md").read_text(encoding="utf-8")
+        results = json.loads((reports / one.submission.folder / "results.json").read_text(encoding="utf-8"))
+        assert page.startswith(f"# {one.submission.student}\n") and f"{one.total:g} of 3 points" in page
+        assert results["score"] == one.total == sum(test["score"] for test in results["tests"])
+        assert [test["max_score"] for test in results["tests"]] == [exercise.points for exercise in exercises]
+        wrong = [mark for mark in one.marks if mark.status not in ("right", "nothing")]
+        assert page.count("\n## ") == len(wrong) + bool(one.remarks) + bool(one.printed[0].strip())
+        for mark in wrong:
+            assert f"## {mark.number}" in page
+
+
+def test_a_page_says_what_is_wrong_and_shows_it(reports, graded_class):
+    folder = reports / of(graded_class, "Ben Diagonal").submission.folder
+    page = (folder / "report.md").read_text(encoding="utf-8")
+    assert "Only the diagonal of the Jacobian" in page and "tested: ch05.py:9 softmax" in page and "WRONG" in page
+    assert "![5.2: your gradients, and the expected ones](5.2.png)" in page
+    assert (folder / "5.2.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_summary_tells_a_teacher_what_to_know(reports):
+    page = (reports / "summary.md").read_text(encoding="utf-8")
+    assert "Bea Diagonal, Ben Diagonal" in page and "no sandbox" in page and "holds the answers" in " ".join(page.split())
+    assert (reports / "exercises.png").read_bytes().startswith(b"\x89PNG")
+    readme = (reports / "README.md").read_text(encoding="utf-8")
+    assert "no sandbox" in " ".join(readme.split()) and "podman run" in readme and "bwrap" in readme
+
+
+def test_a_teacher_comments_once(reports, graded_class, exercises, tmp_path):
+    text = (reports / "comments.toml").read_text(encoding="utf-8")
+    name = fingerprint(of(graded_class, "Ben Diagonal").marks[1])
+    kept = text.replace(f'"{name}" = ""', f'"{name}" = "See page 3, \\"there\\"."') + '"5.9-000000" = "of last week"\n'
+    assert kept.count("See page 3") == 1
+    (tmp_path / "comments.toml").write_text(kept, encoding="utf-8")
+    write_reports(tmp_path, graded_class, exercises, SETTING)
+    said = [p.parent.name for p in tmp_path.rglob("report.md") if 'Your teacher: See page 3, "there".' in p.read_text(encoding="utf-8")]
+    assert sorted(re.sub(r"_\d+", "", folder) for folder in said) == ["Bea_Diagonal", "Ben_Diagonal"]
+    again = (tmp_path / "comments.toml").read_text(encoding="utf-8")
+    assert "See page 3" in again and "of last week" in again
+
+
+def test_a_broken_file_of_comments_is_named(graded_class, exercises, tmp_path):
+    for text in ("a = ", "a = 1", '"5.1" = [""]'):
+        (tmp_path / "comments.toml").write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match="comments.toml: "):
+            write_reports(tmp_path, graded_class, exercises, SETTING)
+
+
+EVIL = "<script>alert(1)</script> ``` ![x](y) | \x1b[31m"
+
+
+def evil(exercises):
+    marks = [Mark(e.number, e.points, 0.0, "wrong", EVIL, EVIL, f"text {EVIL}\n````\n") for e in exercises]
+    return [Judged(Submission(EVIL, "1"), marks, [EVIL], (EVIL, 9999), memory_limited=False)]
+
+
+def test_what_students_write_is_text_in_html(exercises, tmp_path):
+    path = write_reports(tmp_path, evil(exercises), exercises, SETTING, "html")
+    pages = [path, *tmp_path.glob("*/report.html")]
+    assert len(pages) == 2
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        tags = []
+        parser = HTMLParser()
+        parser.handle_starttag = lambda tag, attributes, tags=tags: tags.append(tag)
+        parser.feed(text)
+        assert "script" not in tags and "h1" in tags
+        assert "no limit of memory" in text
+    assert "data:image/png;base64," in path.read_text(encoding="utf-8")
+    assert not list(tmp_path.rglob("*.png")), "a page is one file"
+
+
+def test_what_students_write_is_text_in_markdown(exercises, tmp_path):
+    write_reports(tmp_path, evil(exercises), exercises, SETTING)
+    (page,) = tmp_path.glob("*/report.md")
+    text = page.read_text(encoding="utf-8")
+    outside = re.sub(r"^(`{3,})\n.*?\n\1$", "", text, flags=re.S | re.M)
+    assert "\\<script\\>" in outside and not re.search(r"(?<!\\)<script|(?<!\\)`|!\[x", outside)
