@@ -103,9 +103,33 @@ def test_a_student_sees_nothing_of_the_teachers_environment(exercises, monkeypat
         "import os, sys, scipy", "print(dict(os.environ), os.getcwd(), sys.path)", "return y"
     )  # fmt: skip
     one = one_file(text, exercises)
-    assert one.marks[1].sentence == "", one
     assert one.printed[1] > 0 and "1234" not in one.printed[0] and f"'{tmp_path}'" not in one.printed[0]
     assert "found" not in one.marks[1].sentence
+
+
+def test_what_students_import_and_show_is_no_offence(exercises):
+    """SciPy looks for Cython, matplotlib for the system's fonts; whoever works in a chapter's notebook shows code."""
+    text = (
+        "import scipy, scipy.linalg, pytest, dataclasses\nimport matplotlib.pyplot as plt\n"
+        "from bertnp.functional import gelu\nfrom bertnp.learn import show\nshow(gelu)\n" + made_class.FORWARD
+    )
+    one = one_file(text + made_class.BACKWARD, exercises, timeout=30.0)
+    assert [mark.status for mark in one.marks] == ["right", "right"], one
+    (remark,) = one.remarks
+    assert "reads activations.py" in remark and "only imports, functions and constants were taken" in remark
+
+
+def test_a_source_that_is_read_for_good_is_refused(exercises):
+    text = "import inspect, bertnp.functional as F\nTEXT = inspect.getsource(F.softmax.textbook)\n" + made_class.FORWARD
+    assert [mark.status for mark in one_file(text, exercises).marks] == ["refused", "nothing"]
+
+
+def test_a_failure_of_the_judging_is_no_verdict(exercises, monkeypatch):
+    start = "import bertnp.learn.checking; bertnp.learn.checking.check = None; "
+    monkeypatch.setattr(processes, "START", processes.START.replace("from bertnp", f"{start}from bertnp"))
+    one = one_file(made_class.FORWARD, exercises)
+    assert {mark.mistake for mark in one.marks} == {"ends the judging"}
+    assert "TypeError" in one.marks[0].sentence
 
 
 def test_a_worker_that_cannot_start_is_no_students_fault(exercises, monkeypatch):

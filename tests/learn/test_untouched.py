@@ -2,7 +2,6 @@
 
 import builtins
 import json
-import sys
 import types
 
 import numpy as np
@@ -38,7 +37,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def untouched():
-    return Untouched([name for name in sys.modules if name.partition(".")[0] in ("bertnp", "numpy", "builtins", "json")])
+    return Untouched({"bertnp", "numpy", "builtins", "json"})  # pytest changes others itself
 
 
 @pytest.mark.parametrize("name", CHANGES)

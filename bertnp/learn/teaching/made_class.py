@@ -78,7 +78,7 @@ CLASS = (
         "return y * dy if text else dy")}, ("right", "refused"), (1, 0), ("where the answer stands",)),
     Made("Jan Crash", {"ch05.py": backward("import faulthandler", "faulthandler._sigsegv()")},
          ("right", "stopped"), (1, 0)),
-    Made("Kai Endless", {"ch05.py": backward("while True:", "    pass")}, ("right", "stopped"), (1, 0),
+    Made("Kai Endless", {"ch05.py": backward("while True: pass")}, ("right", "stopped"), (1, 0),
          (f"within {SHORT:g} seconds; last seen at ch05.py:",), SHORT),
     Made("Lea Empty", {"ch05.py": ""}, ("nothing", "nothing"), (0, 0)),
     Made("Max Nothing", {}, ("nothing", "nothing"), (0, 0)),

@@ -67,6 +67,7 @@ class Mark:
         return round(self.points * self.score, 2)
 
 
+FAILED = "The judging itself failed: that is no verdict on the code, look at it by hand"
 REFUSED = (
     "calls the library", "foreign library", "reads the answer", "leaves its process", "switches the check off",
 )  # fmt: skip
@@ -144,7 +145,9 @@ class Judging:
                     self.take(event)
                 elif what == "changed":
                     self.take_change(event)
-                if what == "done" or (what == "changed" and not event["reading"]):
+                elif what == "failed":
+                    self.give_all("stopped", f"{FAILED} ({event['text']}).", "the judging failed")
+                if what in ("done", "failed") or (what == "changed" and not event["reading"]):
                     doing = None
                     break
                 deadline = min(time.monotonic() + self.limits.timeout, self.end)

@@ -16,13 +16,15 @@ CONTAINERS = (dict, list, set)
 PARTS = ("__code__", "__defaults__", "__kwdefaults__")
 NOTHING = object()
 OWN = "bertnp"
+WATCHED = {OWN, "numpy", "scipy", *sys.stdlib_module_names}
 
 
 class Untouched:
-    """A picture of modules, to be compared with what they are later. modules: names; None: of all loaded so far"""
+    """A picture of the modules loaded so far, of those that judging needs, to be compared with what they are later."""
 
-    def __init__(self, modules=None):
-        self.before = picture({name: sys.modules[name] for name in modules or list(sys.modules)})
+    def __init__(self, watched=WATCHED):
+        names = [name for name in sys.modules if name.partition(".")[0] in watched]
+        self.before = picture({name: sys.modules[name] for name in names})
 
     def changes(self):
         """Names of what is no longer what it was, in order."""

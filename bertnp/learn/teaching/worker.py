@@ -20,8 +20,7 @@ MOST_TENSORS = 4  # whose numbers are handed on, to be drawn
 MOST_NUMBERS = 4096  # of each
 FILES = 64 * 2**20  # bytes that a student's code may write
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-WHOLE_FILE = ("foreign library", "syntax error", "encoding", "reads the answer", "leaves its process",
-              "switches the check off")  # a file that is refused for these is refused as a whole  # fmt: skip
+WHOLE_FILE = ("foreign library", "syntax error")  # with these, not even a part of a file is taken
 
 
 def main():
@@ -39,7 +38,10 @@ def main():
         channel.write(secret + json.dumps({"event": event} | what).encode() + b"\n")
         channel.flush()
 
-    Worker(order, say).run()
+    try:
+        Worker(order, say).run()
+    except Exception as error:  # of the judging, unless the student's code has brought it about
+        say("failed", text=f"{type(error).__name__}: {error}")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # not held up by threads that the student's code has started
@@ -114,8 +116,10 @@ class Worker:
             path.write_text(definitions(text), encoding="utf-8", newline="\n")
             self.take(name, load(path))
             self.say("remark", text=f"{trouble}; of {name} only imports, functions and constants were taken")
-        except (BrokenFile, SyntaxError):
-            self.give_up(name, named, trouble, "the file does not run")
+        except BrokenFile as error:
+            self.give_up(name, named, self.placed(str(error)), error.mistake)
+        except SyntaxError:
+            self.give_up(name, named, trouble, "syntax error")
 
     def give_up(self, name, named, trouble, mistake):
         self.say("remark", text=trouble)
@@ -123,13 +127,11 @@ class Worker:
             self.broken.setdefault(function, (trouble, mistake))
 
     def take(self, name, found):
-        from bertnp.learn.stubbing import is_written
-
         for key in self.wanted & found.keys():
             known = self.functions.get(key)
-            if known is None or (is_written(found[key]) and not is_written(known)):
+            if known is None or (is_unwritten(known) and not is_unwritten(found[key])):
                 self.functions[key] = found[key]
-            elif is_written(found[key]):
+            elif not is_unwritten(found[key]):
                 used = Path(known.__code__.co_filename).name
                 self.say("remark", text=f"{key} is written in {used} and in {name}; the first was judged")
 
@@ -169,6 +171,13 @@ class Worker:
                 lines = rf"{re.escape(name)}:(\d+)"
                 text = re.sub(lines, lambda found, name=name, code=code: place(name, code, int(found[1])), text)
         return text
+
+
+def is_unwritten(function):
+    """Is this a stub as it was handed out?"""
+    from bertnp.learn.stubbing import TO_WRITE
+
+    return any(isinstance(value, str) and value.endswith(f": {TO_WRITE}") for value in function.__code__.co_consts)
 
 
 def drawable(rows):
