@@ -27,7 +27,9 @@ examples:
 
 def add_arguments(parser):
     parser.add_argument("submissions", type=Path, metavar="SUBMISSIONS", help="a folder, or a .zip, of submissions")
-    parser.add_argument("--csv", type=writable_file, required=True, metavar="FILE", help="where the table of marks goes")
+    parser.add_argument(
+        "--csv", type=writable_file, required=True, metavar="FILE", help="where the table of marks goes"
+    )
     parser.add_argument("--reports", type=Path, metavar="DIR", help="where the pages go (default: none are written)")
     parser.add_argument("--format", default="md", choices=("md", "html"), help="of the pages (default: md)")
     parser.add_argument("--chapters", type=chapter_numbers, metavar="3-9", help="grade the exercises of these chapters")

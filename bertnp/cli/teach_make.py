@@ -49,8 +49,8 @@ def run(args):
     if faults:
         shutil.rmtree(args.folder)
         raise ValueError(f"{args.folder} is not written, since the proof fails. {' '.join(faults)}")
-    unproved = [e.number for e in exercises if not args.answers and not student_tree.has_answer(e)]
+    unproved = [e.number for e in exercises if not args.answers and student_tree.unanswered(e)]
     print(f"{args.folder}: {len(exercises)} of {len(registry())} exercises; every stub fails, every solution passes")
     if unproved:
-        print(f"solved by no one here: {', '.join(unproved)} (the library has no answer; see --answers)")
+        print(f"the library has no solution to {', '.join(unproved)}; see --answers")
     return 0

@@ -33,7 +33,9 @@ def run(args):
 
         for step in selftest(args.answers, progress):
             bar.clear()
-            print("\n".join([f"{'WRONG' if step.faults else 'ok':5}  {step.what}", *(f"       {f}" for f in step.faults)]))
+            print(
+                "\n".join([f"{'WRONG' if step.faults else 'ok':5}  {step.what}", *(f"       {f}" for f in step.faults)])
+            )
             wrong += bool(step.faults)
             bar.reset()
     return 1 if wrong else 0

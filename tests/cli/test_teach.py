@@ -26,7 +26,8 @@ def handed_in(tmp_path):
 
 def test_a_class_is_graded(run, handed_in, tmp_path, numbers):
     code, out, err = run("teach", "grade", handed_in, "--exercises", numbers, "--csv", tmp_path / "grades.csv",
-                         "--reports", tmp_path / "reports", "--format", "html", "--jobs", "1", "--memory", "1.5G")  # fmt: skip
+                         "--reports", tmp_path / "reports", "--format", "html", "--jobs", "1",
+                         "--memory", "1.5G")  # fmt: skip
     assert code == 0 and err == ""
     assert "2 students, 2 exercises" in out and "summary.html" in out
     with open(tmp_path / "grades.csv", encoding="utf-8-sig", newline="") as file:

@@ -152,19 +152,26 @@ def test_remarks_name_an_exercise_once(graded_class):
 
 
 def test_no_name_is_a_formula_in_a_spreadsheet(exercises, tmp_path):
-    names = ("=1+1", "@x", "-a", "Ada, \"the\" first")
-    class_ = [Judged(Submission(name), [Mark(e.number, e.points, 0.0, "wrong") for e in exercises], [], ("", 0)) for name in names]
+    names = ("=1+1", "@x", "-a", 'Ada, "the" first')
+    class_ = [
+        Judged(Submission(name), [Mark(e.number, e.points, 0.0, "wrong") for e in exercises], [], ("", 0))
+        for name in names
+    ]
     write_table(tmp_path / "grades.csv", class_, exercises)
     with open(tmp_path / "grades.csv", encoding="utf-8-sig", newline="") as file:
         read = [row["student"] for row in csv.DictReader(file)]
-    assert read == ["'=1+1", "'@x", "'-a", "Ada, \"the\" first"]
+    assert read == ["'=1+1", "'@x", "'-a", 'Ada, "the" first']
 
 
 def test_chosen_exercises():
     assert chosen() == list(registry().values())
     assert [exercise.number for exercise in chosen(None, ["5.2", "5.1"])] == ["5.1", "5.2"]
     assert {exercise.chapter for exercise in chosen([5, 99])} == {5}
-    for asked, said in ((([99], None), "chapter 99"), ((None, ["5.99"]), "no exercise 5.99"), (([98, 99], None), "none of")):
+    for asked, said in (
+        (([99], None), "chapter 99"),
+        ((None, ["5.99"]), "no exercise 5.99"),
+        (([98, 99], None), "none of"),
+    ):
         with pytest.raises(ValueError, match=said):
             chosen(*asked)
 
@@ -223,7 +230,9 @@ def test_a_page_says_what_is_wrong_and_shows_it(reports, graded_class):
 
 def test_the_summary_tells_a_teacher_what_to_know(reports):
     page = (reports / "summary.md").read_text(encoding="utf-8")
-    assert "Bea Diagonal, Ben Diagonal" in page and "no sandbox" in page and "holds the answers" in " ".join(page.split())
+    assert (
+        "Bea Diagonal, Ben Diagonal" in page and "no sandbox" in page and "holds the answers" in " ".join(page.split())
+    )
     assert (reports / "exercises.png").read_bytes().startswith(b"\x89PNG")
     readme = (reports / "README.md").read_text(encoding="utf-8")
     assert "no sandbox" in " ".join(readme.split()) and "podman run" in readme and "bwrap" in readme
@@ -236,7 +245,11 @@ def test_a_teacher_comments_once(reports, graded_class, exercises, tmp_path):
     assert kept.count("See page 3") == 1
     (tmp_path / "comments.toml").write_text(kept, encoding="utf-8")
     write_reports(tmp_path, graded_class, exercises, SETTING)
-    said = [p.parent.name for p in tmp_path.rglob("report.md") if 'Your teacher: See page 3, "there".' in p.read_text(encoding="utf-8")]
+    said = [
+        p.parent.name
+        for p in tmp_path.rglob("report.md")
+        if 'Your teacher: See page 3, "there".' in p.read_text(encoding="utf-8")
+    ]
     assert sorted(re.sub(r"_\d+", "", folder) for folder in said) == ["Bea_Diagonal", "Ben_Diagonal"]
     again = (tmp_path / "comments.toml").read_text(encoding="utf-8")
     assert "See page 3" in again and "of last week" in again

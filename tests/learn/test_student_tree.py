@@ -50,7 +50,10 @@ def test_a_folder_that_is_there_stays(tmp_path, exercises):
 def test_its_tests_fail_and_pass(course, exercises):
     path = course / "chapters" / "mine" / "ch05.py"
     softmax = next(exercise for exercise in exercises if "softmax" in exercise.functions)
-    path.write_text(student_tree.solution(softmax) + path.read_text(encoding="utf-8").replace("def softmax(", "def _("), encoding="utf-8")
+    path.write_text(
+        student_tree.solution(softmax) + path.read_text(encoding="utf-8").replace("def softmax(", "def _("),
+        encoding="utf-8",
+    )
     test = runpy.run_path(str(course / "tests" / "test_exercises.py"))["test_exercise"]
     test(softmax.number)
     with pytest.raises(AssertionError, match="is not written yet"):
@@ -62,7 +65,9 @@ def test_the_proof_finds_what_is_wrong(course, exercises):
     path = course / "chapters" / "mine" / "ch05.py"
     stubs = path.read_text(encoding="utf-8")
     backward = next(exercise for exercise in exercises if "softmax_backward" in exercise.functions)
-    path.write_text(stubs.replace("def softmax_backward(", "def _(") + "\n\n" + student_tree.solution(backward), encoding="utf-8")
+    path.write_text(
+        stubs.replace("def softmax_backward(", "def _(") + "\n\n" + student_tree.solution(backward), encoding="utf-8"
+    )
     faults = student_tree.faults(course, exercises)
     assert f"{backward.number}: its stub gives no fault, expected: not written yet" in faults
     assert any("holds a line of its solution" in fault for fault in faults)
@@ -82,8 +87,13 @@ def test_every_mistake_is_planted_and_a_judge_that_takes_all_is_found(monkeypatc
     count = int(step.what.split()[0])
     known = {name for exercise in registry().values() for name in exercise.functions}
     assert count == sum((m.formula if m.part == "forward" else f"{m.formula}_backward") in known for m in mistakes())
-    kind = {e.number: dataclasses.replace(e, judge=lambda functions, seed: Verdict(True, 1.0, "")) for e in registry().values()}
-    monkeypatch.setattr(selftest, "exercise_of", lambda name: next((e for e in kind.values() if name in e.functions), None))
+    kind = {
+        e.number: dataclasses.replace(e, judge=lambda functions, seed: Verdict(True, 1.0, ""))
+        for e in registry().values()
+    }
+    monkeypatch.setattr(
+        selftest, "exercise_of", lambda name: next((e for e in kind.values() if name in e.functions), None)
+    )
     assert len(selftest.planted().faults) == count
 
 
@@ -93,7 +103,9 @@ def test_a_class_that_gets_other_marks_is_found(monkeypatch, graded_class):
     other = [dataclasses.replace(one, marks=graded_class[0].marks, remarks=[]) for one in graded_class]
     monkeypatch.setattr(selftest, "judge_class", lambda progress: other)
     faults = " ".join(selftest.a_class().faults)
-    assert "Ben Diagonal is judged right, right; expected right, wrong" in faults and "Ola Encoding is not told" in faults
+    assert (
+        "Ben Diagonal is judged right, right; expected right, wrong" in faults and "Ola Encoding is not told" in faults
+    )
 
 
 def test_the_tree_of_all_exercises():

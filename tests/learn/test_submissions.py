@@ -43,10 +43,16 @@ LAYOUTS = {
         {"lovelaceada_4711_99_ch05.py": "1", "lovelaceada_LATE_4711_98_more.py": "2", "bool_12_13_a_b.py": "3"},
         {("lovelaceada", "4711"): {"ch05.py": "1", "more.py": "2"}, ("bool", "12"): {"a_b.py": "3"}},
     ),
-    "a file for each": ({"ada.py": "1", "bool.ipynb": "2", "notes.txt": "3"}, {("ada", ""): {"ada.py": "1"}, ("bool", ""): {"bool.ipynb": "2"}}),
-    "all in one folder": ({"hw5/ada/x.py": "1", "hw5/bool/x.py": "2"}, {("ada", ""): {"x.py": "1"}, ("bool", ""): {"x.py": "2"}}),
+    "a file for each": (
+        {"ada.py": "1", "bool.ipynb": "2", "notes.txt": "3"},
+        {("ada", ""): {"ada.py": "1"}, ("bool", ""): {"bool.ipynb": "2"}},
+    ),
+    "all in one folder": (
+        {"hw5/ada/x.py": "1", "hw5/bool/x.py": "2"}, {("ada", ""): {"x.py": "1"}, ("bool", ""): {"x.py": "2"}},
+    ),
     "with what nobody has written": (
-        {"ada/x.py": "1", "ada/.ipynb_checkpoints/x.ipynb": "2", "__MACOSX/ada/._x.py": "3", "ada/__pycache__/x.py": "4"},
+        {"ada/x.py": "1", "ada/.ipynb_checkpoints/x.ipynb": "2", "__MACOSX/ada/._x.py": "3",
+         "ada/__pycache__/x.py": "4"},
         {("ada", ""): {"x.py": "1"}},
     ),
     "empty folders": ({"ada/x.py": "1", "bool/": ""}, {("ada", ""): {"x.py": "1"}, ("bool", ""): {}}),
@@ -85,7 +91,9 @@ def test_what_cannot_be_graded_is_said(tmp_path):
 
 def test_nothing_leads_out_of_a_zip_and_no_size_in_it_is_believed(tmp_path):
     path = tmp_path / "all.zip"
-    path.write_bytes(zipped({"ada/x.py": "1", "ada/../../evil.py": "2", "/ada/evil.py": "3", "bool/y.py": b"0" * (MOST_BYTES + 1)}))
+    path.write_bytes(
+        zipped({"ada/x.py": "1", "ada/../../evil.py": "2", "/ada/evil.py": "3", "bool/y.py": b"0" * (MOST_BYTES + 1)})
+    )
     assert path.stat().st_size < MOST_BYTES / 100, "it is a small file"
     ada, bool_ = read(path)
     assert seen([ada, bool_]) == {("ada", ""): {"x.py": "1"}, ("bool", ""): {}}
@@ -104,7 +112,11 @@ def test_links_are_not_followed(tmp_path):
 
 
 def test_every_student_has_a_folder(tmp_path):
-    members = {"ada b_1_assignsubmission_file_/x.py": "1", "ada_b_1_assignsubmission_file_/x.py": "2", "ADA B_1_assignsubmission_file_/x.py": "3"}
+    members = {
+        "ada b_1_assignsubmission_file_/x.py": "1",
+        "ada_b_1_assignsubmission_file_/x.py": "2",
+        "ADA B_1_assignsubmission_file_/x.py": "3",
+    }
     folders = [submission.folder for submission in read(written(tmp_path, members))]
     assert len({folder.casefold() for folder in folders}) == 3
     (tmp_path / "odd.zip").write_bytes(zipped({"a/x ..:?*/x.py": "1", "a/CON |/x|y.py": "1"}))

@@ -14,7 +14,10 @@ def notebook(*cells):
 
 
 def test_a_notebook_is_its_code():
-    text, remarks = as_python("a.ipynb", notebook("%time x\nx = 1\n", ["def f():\n", "    !ls\n", "    return 7 % 4"], "%%bash\nrm x", "x?\n?x"))
+    text, remarks = as_python(
+        "a.ipynb",
+        notebook("%time x\nx = 1\n", ["def f():\n", "    !ls\n", "    return 7 % 4"], "%%bash\nrm x", "x?\n?x"),
+    )
     scope = {}
     exec(text, scope)
     assert scope["f"]() == 3 and scope["x"] == 1 and remarks == []
@@ -28,7 +31,10 @@ def test_python_stays_python(line):
     assert line in as_python("a.ipynb", notebook(f"x = 1\n{line}"))[0]
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"cells": [1]}', b'{"cells": [{"cell_type": "code", "source": 1}]}', b"\xff", b"[" * 10**5])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"[]", b'{"cells": [1]}', b'{"cells": [{"cell_type": "code", "source": 1}]}', b"\xff", b"[" * 10**5],
+)
 def test_no_notebook(data):
     with pytest.raises(ValueError, match="no notebook"):
         as_python("a.ipynb", data)

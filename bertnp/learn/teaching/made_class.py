@@ -1,4 +1,4 @@
-"""A class that was made up: everything that students hand in, and what it must get. Its exercises are those of softmax."""
+"""A made-up class: all that students hand in, and what it must get. The exercises are those of softmax."""
 
 import io
 import json
@@ -61,7 +61,8 @@ def notebook(*cells):
 RIGHT, WRONG = ("right", "right"), ("right", "wrong")
 CLASS = (
     Made("Ada Right", {"ch05.py": FORWARD + BACKWARD}, RIGHT, (1, 1)),
-    Made("Ben Diagonal", {"ch05.py": backward("return dy * y * (1 - y)")}, WRONG, (1, 0), ("diagonal of the Jacobian",)),
+    Made("Ben Diagonal", {"ch05.py": backward("return dy * y * (1 - y)")}, WRONG, (1, 0),
+         ("diagonal of the Jacobian",)),
     Made("Bea Diagonal", {"mine.py": backward("diagonal = y * (1 - y)", "return diagonal * dy")}, WRONG, (1, 0),
          ("diagonal of the Jacobian",)),
     Made("Cem Sign", {"ch05.py": backward("return y * ((dy * y).sum(axis=-1, keepdims=True) - dy)")}, WRONG, (1, 0)),
@@ -88,8 +89,8 @@ CLASS = (
     Made("Ola Encoding", {"ch05.py": f"# größer\n{FORWARD}{BACKWARD}".encode("latin-1")}, RIGHT, (1, 1),
          ("read as Latin-1",)),
     Made("Pia Notebook", {"ch05.ipynb": notebook(
-        "# My work", "%matplotlib inline\n" + FORWARD, "!ls\nsoftmax?\n" + BACKWARD, "assert softmax(1) == 2")}, RIGHT, (1, 1),
-        ("ch05.ipynb, cell 2, line 6",)),
+        "# My work", "%matplotlib inline\n" + FORWARD, "!ls\nsoftmax?\n" + BACKWARD, "assert softmax(1) == 2")},
+        RIGHT, (1, 1), ("ch05.ipynb, cell 2, line 6",)),
     Made("Quy Exit", {"ch05.py": FORWARD + BACKWARD + "\n\nimport os\nos._exit(0)\n"}, RIGHT, (1, 1),
          ("an exit code is no result",)),
     Made("Ray Exit", {"ch05.py": backward("import os", "print('passed')", "os._exit(0)")}, ("right", "stopped"), (1, 0),
@@ -97,7 +98,8 @@ CLASS = (
     Made("Sia Patch", {"ch05.py": FORWARD + BACKWARD + "\nnp.abs = lambda x: 0 * np.asarray(x)\n"},
          ("refused", "refused"), (0, 0), ("numpy.abs",)),
     Made("Tom Patch", {"ch05.py": backward(
-        "import bertnp.gradcheck.checking as checking", "checking.RTOL = {'central': 1e9, 'complex': 1e9}", "return dy")},
+        "import bertnp.gradcheck.checking as checking", "checking.RTOL = {'central': 1e9, 'complex': 1e9}",
+        "return dy")},
         ("right", "refused"), (1, 0), ("bertnp.gradcheck.checking.RTOL",)),
     Made("Una Forged", {"ch05.py": backward(
         "import os", "for pipe in range(3, 20):", "    try:",

@@ -58,7 +58,9 @@ def plain(cell):
     lines = lines_of(cell).split("\n")
     if lines[0].lstrip().startswith("%%"):
         return "\n".join(f"# {line}" for line in lines)
-    return "\n".join(MAGIC.sub(r"\1pass  # \2", line) if MAGIC.match(line) and "#" not in line else line for line in lines)
+    return "\n".join(
+        MAGIC.sub(r"\1pass  # \2", line) if MAGIC.match(line) and "#" not in line else line for line in lines
+    )
 
 
 def place(name, text, line):

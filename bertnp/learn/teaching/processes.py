@@ -114,7 +114,9 @@ class Judging:
             self.give_all("nothing", "Nothing was handed in that could be judged.", "missing")
         while self.open:
             if time.monotonic() >= self.end:
-                sentence = f"The {self.limits.whole:g} seconds for the whole submission were used up before its turn came."
+                sentence = (
+                    f"The {self.limits.whole:g} seconds for the whole submission were used up before its turn came."
+                )
                 self.give_all("stopped", sentence, "no time left")
             else:
                 self.one_process()
@@ -197,7 +199,9 @@ class Judging:
         if doing == "read" and file not in self.trouble:
             self.trouble[file] = f"while {file} was read, {how}"
         elif doing == "read":
-            self.give_all("stopped", f"{self.trouble[file][:1].upper()}{self.trouble[file][1:]}.", "the file does not run")
+            self.give_all(
+                "stopped", f"{self.trouble[file][:1].upper()}{self.trouble[file][1:]}.", "the file does not run"
+            )
         elif doing in self.open:
             self.give(doing, "stopped", 0.0, f"{how[:1].upper()}{how[1:]}.", "stopped")
 

@@ -37,8 +37,8 @@ class Setting:
         if not memory_limited:
             memory = "no limit of memory, which this system does not have"
         return (
-            f"Judged by bertnp {bertnp.__version__} with seed {self.seed}, {self.limits.timeout:g} seconds for each exercise, "
-            f"{self.limits.whole:g} for all, {memory}."
+            f"Judged by bertnp {bertnp.__version__} with seed {self.seed}, {self.limits.timeout:g} seconds for each "
+            f"exercise, {self.limits.whole:g} for all, {memory}."
         )
 
 
@@ -159,7 +159,9 @@ def summary(judged, exercises, found, picture, setting):
     yield Picture(picture, "exercises.png", "what became of each exercise")
     yield Title("The same mistake", 2)
     if found:
-        yield Text("Write a comment behind a group's name in comments.toml and grade again: it is put into their pages.")
+        yield Text(
+            "Write a comment behind a group's name in comments.toml and grade again: it is put into their pages."
+        )
         yield Table((("group", "students", "what is wrong", "who"), *(group_row(group) for group in found)))
     else:
         yield Text("Nobody has made one.")

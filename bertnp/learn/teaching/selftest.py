@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bertnp.gradcheck import mistakes
 from bertnp.learn.exercises import exercise_of, registry
+from bertnp.learn.loading import load
 from bertnp.learn.stubbing import textbook_of
 from bertnp.learn.teaching import made_class, student_tree
 from bertnp.learn.teaching.grading import grade
@@ -31,15 +32,16 @@ def selftest(answers=None, progress=lambda what: None):
 def tree(answers=None, progress=lambda what: None):
     """The tree of all exercises: complete, every stub fails, every solution passes."""
     exercises = list(registry().values())
-    proved = [e for e in exercises if answers or student_tree.has_answer(e)]
+    known = load(answers) if answers else {}
+    left = [exercise.number for exercise in exercises if student_tree.unanswered(exercise, known)]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder) / "course"
         student_tree.make(folder, exercises, {exercise.chapter for exercise in exercises}, "after-pass")
         faults = student_tree.faults(folder, exercises, answers, progress=lambda: progress("stubs and solutions"))
         faults += [f"{path} is missing" for path in expected_files(folder, exercises) if not path.is_file()]
-    left = len(exercises) - len(proved)
-    unproved = f"; {left} have none in the library, see --answers" if left else ""
-    return Step(f"{len(exercises)} stubs fail, {len(proved)} solutions pass{unproved}", tuple(faults))
+    unproved = f" ({len(left)} have none in the library, see --answers)" if left else ""
+    what = f"{len(exercises)} stubs fail, {len(exercises) - len(left)} solutions pass{unproved}"
+    return Step(what, tuple(faults))
 
 
 def expected_files(folder, exercises):

@@ -1,22 +1,22 @@
-"""What a class gets: stubs, chapters, a test for every exercise, and a page that says how; and the proof that it holds."""
+"""What a class gets: stubs, chapters, tests, and a page that says how to begin; and the proof that it holds."""
 
 import ast
 import inspect
 import re
 import shutil
+import tempfile
 import textwrap
 import types
 from pathlib import Path
 
 import bertnp
 from bertnp.backend.files import atomic_folder, write_text
+from bertnp.backend.formula import Formula
 from bertnp.learn import chapters
 from bertnp.learn.checking import check
 from bertnp.learn.loading import load
-from bertnp.learn.plugging import stands_in_library
 from bertnp.learn.progress import FILE, FOLDER, Progress
 from bertnp.learn.stubbing import stub_file, textbook_of
-from bertnp.learn.teaching import caution
 
 TOLD_BY_ONE_LINE = 24  # characters of code that stand in a file by more than chance
 TEST = '''\
@@ -38,7 +38,7 @@ def test_exercise(number):
     ((_, verdict),), _ = judge(MINE / f"ch{{exercise.chapter:02}}.py", [exercise])
     assert verdict.ok, f"\\n{{verdict.text}}"
 '''
-README = '''\
+README = """\
 # {title}
 
 1. Install Python 3.11 or newer, and in a folder of your own bertnp {version}:
@@ -67,7 +67,7 @@ README = '''\
 What you have not written yet comes from the installed package, so that you can do a later exercise without an
 earlier one. The package therefore holds the answers. A check refuses code that calls the library's function in place
 of being it, or that reads its file; and when your work is graded, the teacher reads along.
-'''
+"""
 SOLUTIONS = {
     "none": "`bertnp learn solution` shows nothing in this course.",
     "after-pass": "`bertnp learn solution {first}` shows the library's own code, once yours is right.",
@@ -136,53 +136,68 @@ def faults(folder, exercises, answers=None, seed=0, progress=lambda: None):
         path = folder / "chapters" / FOLDER / f"ch{exercise.chapter:02}.py"
         verdict = check(exercise, load(path), seed)
         if verdict.ok or verdict.mistake != "unwritten":
-            found.append(f"{exercise.number}: its stub gives {verdict.mistake or 'no fault'}, expected: not written yet")
+            found.append(
+                f"{exercise.number}: its stub gives {verdict.mistake or 'no fault'}, expected: not written yet"
+            )
         solved = functions_of(exercise, known)
         if solved:
             verdict = check(exercise, solved, seed)
             if not verdict.ok:
                 found.append(f"{exercise.number}: its solution is refused: {verdict.sentence}")
-        found += [f"{exercise.number}: {path.name} holds a line of its solution: {line}" for line in given_away(exercise, path)]
+        found += [
+            f"{exercise.number}: {path.name} holds a line of its solution: {line}"
+            for line in given_away(exercise, path)
+        ]
         progress()
     return found
 
 
-def has_answer(exercise):
-    """Whether the library holds the answer to an exercise, all of it."""
-    return all(stands_in_library(name, source) for name, source in exercise.source.items())
+def unanswered(exercise, answers=()):
+    """The functions of an exercise to which neither the library nor `answers`, a file's functions, has an answer.
+
+    The library's own may be no answer: where it calls what the exercise keeps closed.
+    """
+    closed = set(map(id, exercise.closed.values()))
+    return [
+        name
+        for name, source in exercise.source.items()
+        if name not in answers
+        and (not in_library(source) or (isinstance(source, Formula) and closed & set(map(id, source.calls()))))
+    ]
+
+
+def in_library(source):
+    return not source.__module__.startswith("bertnp.learn.")
 
 
 def functions_of(exercise, answers):
-    """{name: function} that solve an exercise: the library's code, as if a student had written it, or `answers`."""
-    if all(name in answers for name in exercise.functions):
-        return answers
-    if not has_answer(exercise):
-        return {}
-    import tempfile
+    """{name: function} that solve an exercise: `answers`, and the library's code as if a student had written it.
 
+    {} where there is no answer to some of it.
+    """
+    if unanswered(exercise, answers):
+        return {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"solution_{exercise.number}.py"
-        path.write_text(solution(exercise), encoding="utf-8")
-        return load(path)
+        path.write_text(solution(exercise, answers), encoding="utf-8")
+        return load(path) | {name: answers[name] for name in exercise.functions if name in answers}
 
 
-def solution(exercise):
-    """The library's answer as a student's file: its functions, and the imports that they need."""
+def solution(exercise, answers=()):
+    """The library's answer as a student's file: its functions, but those in `answers`, and the imports they need."""
     imports, bodies = set(), []
-    for name, source in exercise.source.items():
-        function = textbook_of(source)
-        text = body_of(function)
+    for name in (name for name in exercise.functions if name not in answers):
+        function = textbook_of(exercise.source[name])
+        text = body_of(function).replace(f"def {function.__name__}(", f"def {name}(", 1)
         names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-        for used in sorted(names & vars_of(function).keys() - set(exercise.functions)):
-            value = vars_of(function)[used]
+        for used in sorted(names & function.__globals__.keys() - set(exercise.functions)):
+            value = function.__globals__[used]
             is_module = isinstance(value, types.ModuleType)
-            imports.add(f"import {value.__name__} as {used}" if is_module else f"from {function.__module__} import {used}")
+            imports.add(
+                f"import {value.__name__} as {used}" if is_module else f"from {function.__module__} import {used}"
+            )
         bodies.append(text)
     return "\n".join(sorted(imports)) + "\n\n\n" + "\n\n\n".join(bodies)
-
-
-def vars_of(function):
-    return function.__globals__
 
 
 def body_of(function):
@@ -195,8 +210,8 @@ def body_of(function):
 def given_away(exercise, path):
     """Lines of an exercise's solution, longer than a few characters, that stand in a file handed out."""
     text = re.sub(r"\s", "", path.read_text(encoding="utf-8"))
-    for name, source in exercise.source.items():
-        if stands_in_library(name, source):
+    for source in exercise.source.values():
+        if in_library(source):
             function = ast.parse(body_of(textbook_of(source))).body[0]
             statements = function.body[1:] if ast.get_docstring(function) else function.body
             for line in "\n".join(map(ast.unparse, statements)).splitlines():

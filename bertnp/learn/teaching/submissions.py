@@ -92,7 +92,9 @@ def from_folder(root):
     """(place, bytes) of everything below a folder."""
     for folder, folders, names in os.walk(root):
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        folders[:] = sorted(name for name in folders if not IGNORED.match(name) and not (Path(folder) / name).is_symlink())
+        folders[:] = sorted(
+            name for name in folders if not IGNORED.match(name) and not (Path(folder) / name).is_symlink()
+        )
         if here == PurePosixPath("."):
             yield from ((here / name, FOLDER) for name in folders)
         for name in sorted(names):

@@ -146,7 +146,9 @@ class Worker:
         try:
             return self.check(exercise, self.functions, self.order["seed"])
         except BaseException as error:  # Ctrl-C raised by hand, and whatever else is no Exception
-            return failed(exercise, self.functions, f"It ended the judging: {type(error).__name__}.", "ends the judging")
+            return failed(
+                exercise, self.functions, f"It ended the judging: {type(error).__name__}.", "ends the judging"
+            )
 
     def as_json(self, verdict):
         score = float(verdict.score)
