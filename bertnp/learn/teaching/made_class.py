@@ -6,7 +6,7 @@ import zipfile
 from dataclasses import dataclass
 
 FUNCTIONS = ("softmax", "softmax_backward")
-TIMEOUT, SHORT = 30.0, 3.0  # seconds; one of the class needs them all, and gets the shorter time
+TIMEOUT, SHORT = 30.0, 2.0  # seconds; one of the class needs them all, and gets the shorter time
 FORWARD = """\
 import numpy as np
 

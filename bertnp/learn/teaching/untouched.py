@@ -6,6 +6,7 @@ mistakes and plain cheating, it is no wall.
 """
 
 import builtins
+import operator
 import sys
 import types
 
@@ -13,8 +14,6 @@ from bertnp.backend.formula import Formula
 
 PLAIN = (int, float, str, bytes, tuple, frozenset)
 CONTAINERS = (dict, list, set)
-PARTS = ("__code__", "__defaults__", "__kwdefaults__")
-NOTHING = object()
 OWN = "bertnp"
 WATCHED = {OWN, "numpy", "scipy", *sys.stdlib_module_names}
 
@@ -49,7 +48,7 @@ def described(module, place):
         if name == "__builtins__":
             continue
         if isinstance(value, types.FunctionType):
-            yield name, (value, *(getattr(value, part) for part in PARTS))
+            yield name, (value, value.__code__, value.__defaults__, value.__kwdefaults__)
         elif isinstance(value, type):
             yield name, (value,)
             if value.__module__ == place:
@@ -68,17 +67,19 @@ def members(kind):
     for name, value in list(vars(kind).items()):
         code = getattr(value, "__func__", getattr(value, "fget", value))
         if callable(code) or isinstance(value, property):
-            yield name, (value, *(getattr(code, part, None) for part in PARTS))
+            inside = (code.__code__, code.__defaults__, code.__kwdefaults__) if hasattr(code, "__code__") else ()
+            yield name, (value, *inside)
 
 
 def changed(place, before, now):
     """Names in a module that have changed; new ones count only where they hide a built-in or belong to a class."""
-    for name in before.keys() | now.keys():
-        old, new = before.get(name), now.get(name)
+    for name, new in now.items():
+        old = before.get(name)
         if old is None:
             is_module = isinstance(new[0], types.ModuleType)
             hides = hasattr(builtins, name) and new[0] is not getattr(builtins, name)
             if (place == "builtins" or hides or "." in name) and not is_module:
                 yield f"{place}.{name}"
-        elif new is None or len(old) != len(new) or any(a is not b for a, b in zip(old, new, strict=True)):
+        elif len(old) != len(new) or not all(map(operator.is_, old, new)):
             yield f"{place}.{name}"
+    yield from (f"{place}.{name}" for name in before.keys() - now.keys())
