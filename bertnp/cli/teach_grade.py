@@ -36,8 +36,9 @@ def add_arguments(parser):
     parser.add_argument("--exercises", type=exercise_numbers, metavar="5.1,9.2", help="and these (default: all)")
     parser.add_argument("--one", action="store_true", help="all files are one student's")
     parser.add_argument("--gradescope", type=writable_file, metavar="FILE", help="with --one: where results.json goes")
-    parser.add_argument("--seed", type=number(int, 0, 2**32), default=0, metavar="N",
-                        help="of the judges' numbers: the same gives the same marks (default: 0)")  # fmt: skip
+    parser.add_argument("--seed", type=number(int, 0, 2**32), default=1, metavar="N",
+                        help="of the judges' numbers: the same gives the same marks (default: 1; the students' "
+                        "own checks have 0)")  # fmt: skip
     parser.add_argument("--timeout", type=number(float, 0, exclusive=True), default=20.0, metavar="SECONDS",
                         help="for reading a file, and for each exercise (default: 20)")  # fmt: skip
     parser.add_argument("--whole", type=number(float, 0, exclusive=True), metavar="SECONDS",

@@ -310,8 +310,11 @@ class Process:
             self.process.wait(timeout=5)
 
     def printed(self):
-        """(the beginning, number of bytes) of what was printed."""
-        return bytes(self.head).decode("utf-8", "replace")[:PRINTED], self.count
+        """(the beginning, number of bytes) of what was printed, without the folder, which is another each time."""
+        text = bytes(self.head).decode("utf-8", "replace")
+        for folder in (self.work.resolve(), self.work):
+            text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), ".")
+        return text[:PRINTED], self.count
 
 
 def write_files(folder, files):

@@ -167,6 +167,7 @@ def unanswered(exercise, answers=()):
 
 
 def in_library(source):
+    """Whether what a stub was made from has a body that is the answer."""
     return not source.__module__.startswith("bertnp.learn.")
 
 
