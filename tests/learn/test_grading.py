@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bertnp.learn.exercises import exercise_of, registry
-from bertnp.learn.teaching import made_class, processes
+from bertnp.learn.teaching import made_class, processes, student_tree
 from bertnp.learn.teaching.grading import chosen, grade, notes, write_table
 from bertnp.learn.teaching.mistakes import fingerprint, groups
 from bertnp.learn.teaching.processes import Judged, Limits, Mark, judge
@@ -116,6 +116,16 @@ def test_what_students_import_and_show_is_no_offence(exercises):
 def test_a_source_that_is_read_for_good_is_refused(exercises):
     text = "import inspect, bertnp.functional as F\nTEXT = inspect.getsource(F.softmax.textbook)\n" + made_class.FORWARD
     assert [mark.status for mark in one_file(text, exercises).marks] == ["refused", "nothing"]
+
+
+def test_code_that_was_copied_is_remarked_on(exercises):
+    layer_norm = [exercise_of("layer_norm_backward"), exercise_of("softmax_backward")]
+    text = "".join(student_tree.solution(exercise) for exercise in layer_norm)
+    one = one_file(text, layer_norm)
+    assert [mark.status for mark in one.marks] == ["right", "right"], "which is no proof"
+    assert one.remarks == ["layer_norm_backward is the library's own code, word for word"]
+    other = one_file(text.replace("g = ", "gg = ").replace("g,", "gg,"), layer_norm[:1])
+    assert other.remarks == []
 
 
 def test_a_failure_of_the_judging_is_no_verdict(exercises, monkeypatch):

@@ -235,6 +235,7 @@ class Process:
         alone = {"start_new_session": True} if os.name == "posix" else {
             "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP
         }  # fmt: skip
+        # -s -P and an environment of our own are what -I does, but for PYTHONHASHSEED, which -I would not read
         self.process = subprocess.Popen(
             [sys.executable, "-s", "-P", "-X", "utf8", "-c", START, json.dumps(search_path())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.work,

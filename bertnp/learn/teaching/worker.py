@@ -6,6 +6,7 @@ exercise counts when its verdict has arrived. Modules of the library and of NumP
 runs, and compared with what they were after it has.
 """
 
+import ast
 import faulthandler
 import gc
 import json
@@ -20,6 +21,7 @@ MOST_TEXT = 20_000  # characters of a verdict
 MOST_TENSORS = 4  # whose numbers are handed on, to be drawn
 MOST_NUMBERS = 4096  # of each
 FILES = 64 * 2**20  # bytes that a student's code may write
+LONG = 4  # statements of a function, its docstring among them, that two people would hardly write the same
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 WHOLE_FILE = ("foreign library", "syntax error")  # with these, not even a part of a file is taken
 
@@ -72,7 +74,8 @@ class Worker:
         for name in self.order["files"]:
             self.read(name)
         changed = self.untouched.changes()
-        self.say("read", files=sorted({f.__code__.co_filename for f in self.functions.values()}))
+        for copied in self.copied():
+            self.say("remark", text=f"{copied} is the library's own code, word for word")
         for exercise in self.exercises:
             self.say("begin", exercise=exercise.number)
             if not changed:
@@ -137,6 +140,21 @@ class Worker:
                 used = Path(known.__code__.co_filename).name
                 self.say("remark", text=f"{key} is written in {used} and in {name}; the first was judged")
 
+    def copied(self):
+        """Names of functions that are the library's code and longer than anybody would write the same by chance."""
+        from bertnp.learn.stubbing import textbook_of
+        from bertnp.learn.teaching.student_tree import body_of, in_library
+
+        for exercise in self.exercises:
+            for name, source in exercise.source.items():
+                function = self.functions.get(name)
+                if function is not None and in_library(source):
+                    text = self.texts.get(os.path.relpath(function.__code__.co_filename).replace(os.sep, "/"), "")
+                    mine = next((n for n in ast.parse(text).body if getattr(n, "name", None) == name), None)
+                    own = ast.parse(body_of(textbook_of(source))).body[0]
+                    if mine is not None and statements(own) >= LONG and wording(mine) == wording(own):
+                        yield name
+
     def judge(self, exercise):
         from bertnp.learn.checking import failed
 
@@ -175,6 +193,16 @@ class Worker:
                 lines = rf"{re.escape(name)}:(\d+)"
                 text = re.sub(lines, lambda found, name=name, code=code: place(name, code, int(found[1])), text)
         return text
+
+
+def wording(function):
+    """A function's code without its docstring and comments."""
+    first = 1 if ast.get_docstring(function) else 0
+    return [ast.dump(statement) for statement in function.body[first:]]
+
+
+def statements(function):
+    return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) - 1
 
 
 def is_unwritten(function):
