@@ -55,7 +55,8 @@ def test_what_is_printed_is_drained_and_cut(graded_class):
 def test_the_same_seed_gives_the_same_everything(exercises):
     """Even where the code draws random numbers, or depends on the order of a set."""
     text = made_class.backward(
-        "import random, os", "print(os.getcwd(), random.random(), np.random.rand(), set('abcdefgh'))", "return y + np.random.rand()"
+        "import random, os", "print(os.getcwd(), random.random(), np.random.rand(), set('abcdefgh'))",
+        "return y + np.random.rand()",
     )  # fmt: skip
     first, again = (one_file(text, exercises) for _ in range(2))
     assert first == again and first.printed[1] > 100 and "another gradient" in first.marks[1].sentence
