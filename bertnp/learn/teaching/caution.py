@@ -12,11 +12,11 @@ with podman or docker, in an image that has bertnp (FROM python:3.12-slim, then 
     -v "$PWD/submissions.zip:/in.zip:ro" -v "$PWD/out:/out" IMAGE \\
     bertnp teach grade /in.zip --csv /out/grades.csv --reports /out/reports
 
-with bubblewrap, on a Linux where bertnp is installed:
+with bubblewrap, on Linux, from a folder that has .venv, submissions.zip and an empty folder out in it:
 
   bwrap --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --tmpfs /home --ro-bind "$PWD" "$PWD" \\
     --bind "$PWD/out" "$PWD/out" --unshare-all --die-with-parent --new-session \\
-    bertnp teach grade submissions.zip --csv out/grades.csv --reports out/reports"""
+    .venv/bin/bertnp teach grade submissions.zip --csv out/grades.csv --reports out/reports"""
 
 COPIED = """\
 The library holds the answers, so that a student who has skipped an exercise can do the next. Code that calls the
