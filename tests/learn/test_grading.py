@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bertnp.learn.exercises import exercise_of, registry
+from bertnp.learn.stubbing import stub_file
 from bertnp.learn.teaching import made_class, processes, student_tree
 from bertnp.learn.teaching.grading import chosen, grade, notes, write_table
 from bertnp.learn.teaching.mistakes import fingerprint, groups
@@ -117,6 +118,17 @@ def test_what_students_import_and_show_is_no_offence(exercises):
 def test_a_source_that_is_read_for_good_is_refused(exercises):
     text = "import inspect, bertnp.functional as F\nTEXT = inspect.getsource(F.softmax.textbook)\n" + made_class.FORWARD
     assert [mark.status for mark in one_file(text, exercises).marks] == ["refused", "nothing"]
+
+
+def test_one_of_two_functions_is_worth_its_share():
+    """Whether the other is left as it was handed out, or not there at all."""
+    exercise = exercise_of("dropout")
+    whole = student_tree.solution(exercise)
+    forward = whole.partition("def dropout_backward")[0]
+    for text in (forward, stub_file(8, [exercise]) + "\n\n" + forward):
+        (mark,) = one_file(text, [exercise]).marks
+        assert (mark.status, mark.score, mark.earned) == ("partly", 0.5, exercise.points / 2), mark
+        assert "dropout_backward is not written yet" in mark.sentence
 
 
 def test_code_that_was_copied_is_remarked_on(exercises):

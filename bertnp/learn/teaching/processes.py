@@ -174,12 +174,12 @@ class Judging:
             return
         if event["ok"]:
             status = "right"
-        elif event["mistake"] in NOTHING:
-            status = "nothing"
         elif event["mistake"] in REFUSED:
             status = "refused"
+        elif event["score"] > 0:
+            status = "partly"
         else:
-            status = "partly" if event["score"] > 0 else "wrong"
+            status = "nothing" if event["mistake"] in NOTHING else "wrong"
         found = {name: event[name] for name in ("score", "sentence", "mistake", "text", "title", "rows")}
         self.give(number, status, **found)
 
