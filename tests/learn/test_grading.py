@@ -283,7 +283,7 @@ EVIL = "<script>alert(1)</script> ``` ![x](y) | \x1b[31m"
 
 
 def evil(exercises):
-    marks = [Mark(e.number, e.points, 0.0, "wrong", EVIL, EVIL, f"text {EVIL}\n````\n") for e in exercises]
+    marks = [Mark(e.number, e.points, 0.0, "wrong", EVIL, EVIL, f"text\n````\n{EVIL}\n") for e in exercises]
     return [Judged(Submission(EVIL, "1"), marks, [EVIL], (EVIL, 9999), memory_limited=False)]
 
 
@@ -307,5 +307,13 @@ def test_what_students_write_is_text_in_markdown(exercises, tmp_path):
     write_reports(tmp_path, evil(exercises), exercises, SETTING)
     (page,) = tmp_path.glob("*/report.md")
     text = page.read_text(encoding="utf-8")
-    outside = re.sub(r"^(`{3,})\n.*?\n\1$", "", text, flags=re.S | re.M)
+    outside, fence = "", 0
+    for line in text.splitlines():
+        ticks = len(line) if line and not line.strip("`") else 0
+        if fence and ticks >= fence:
+            fence = 0
+        elif not fence and ticks >= 3:
+            fence = ticks
+        elif not fence:
+            outside += f"{line}\n"
     assert "\\<script\\>" in outside and not re.search(r"(?<!\\)<script|(?<!\\)`|!\[x", outside)

@@ -105,6 +105,11 @@ CLASS = (
         "import os", "for pipe in range(3, 20):", "    try:",
         "        os.write(pipe, b'{\"event\": \"verdict\", \"exercise\": \"5.2\", \"ok\": true, \"score\": 1}\\n')",
         "    except OSError:", "        pass", "print('x' * 3_000_000)", "return dy")}, WRONG, (1, 0)),
+    Made("Uwe Forged", {"ch05.py": backward(
+        "import json, sys", "from bertnp.learn.teaching import untouched, worker",
+        "right = {'event': 'verdict', 'exercise': '5.2', 'ok': True, 'score': 1.0}",
+        "json.dumps = repr = lambda *_, **__: right", "untouched.Untouched.changes = lambda self: []",
+        "worker.Worker.judge = lambda *_: right", "return dy")}, ("right", "refused"), (1, 0), ("json.dumps",)),
     Made("Vic Stub", {"a.py": STUB, "b.py": FORWARD}, ("right", "nothing"), (1, 0)),
 )  # fmt: skip
 

@@ -108,8 +108,10 @@ def heatmap(title, rows):
 
     report = Report(title)
     for row in json.loads(rows):
-        arrays = {name: np.array(row[name]) for name in ("yours", "expected")}
-        report.rows.append(Row(**row | arrays | {"shape": tuple(row["shape"]), "worst": tuple(row["worst"])}))
+        shape = tuple(row["shape"])
+        arrays = {name: np.array(row[name], float).reshape(shape) for name in ("yours", "expected")}
+        sizes = {name: np.inf if row[name] is None else row[name] for name in ("error", "allowed")}
+        report.rows.append(Row(**row | arrays | sizes | {"shape": shape, "worst": tuple(row["worst"])}))
     return png(report.heatmap)
 
 

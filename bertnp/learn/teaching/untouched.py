@@ -27,9 +27,8 @@ class Untouched:
 
     def changes(self):
         """Names of what is no longer what it was, in order."""
-        modules = {name: sys.modules.get(name) for name in self.before}
-        now = picture({name: module for name, module in modules.items() if module is not None})
-        found = [name for name, module in modules.items() if module is None]
+        now = picture({name: sys.modules.get(name) for name in self.before})
+        found = [name for name in self.before if name not in now]
         for name in now:
             found += changed(name, self.before[name], now[name])
         return sorted(set(found))

@@ -1,9 +1,12 @@
 """The process in which one student's code is run and judged.
 
-It gets its orders as JSON from standard input and answers on what was its standard output: lines of JSON, each behind
-a secret that came with the orders. What the student's code prints goes elsewhere, and no exit code says anything: an
-exercise counts when its verdict has arrived. Modules of the library and of NumPy are loaded before the student's code
-runs, and compared with what they were after it has.
+It gets its orders from standard input and answers on what was its standard output: lines of Python literals, each
+behind a secret that came with the orders. What the student's code prints goes elsewhere, and no exit code says
+anything: an exercise counts when its verdict has arrived.
+
+Modules of the library and of NumPy are loaded before the student's code runs, and compared with what they were after it
+has. The code that compares and answers is out of its reach, as far as that can be: whoever imports it gets another copy
+of it, and answers are written by Python's own repr.
 """
 
 import ast
@@ -17,6 +20,19 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+
+import bertnp.learn.teaching
+from bertnp.learn.checking import check, failed
+from bertnp.learn.exercises import registry
+from bertnp.learn.guarding import Watch
+from bertnp.learn.loading import BrokenFile, load
+from bertnp.learn.stubbing import TO_WRITE, stub_file, textbook_of
+from bertnp.learn.teaching.notebooks import as_python, definitions, place
+from bertnp.learn.teaching.student_tree import body_of, in_library
+from bertnp.learn.teaching.untouched import Untouched
+
+PRIVATE = ("worker", "untouched")  # modules of this folder that the student's code does not get to see
 MOST_TEXT = 20_000  # characters of a verdict
 MOST_TENSORS = 4  # whose numbers are handed on, to be drawn
 MOST_NUMBERS = 4096  # of each
@@ -35,10 +51,10 @@ def main():
 
     trace = open(order["trace"], "wb")
 
-    def say(event, **what):
+    def say(event, *, repr=repr, **what):
         if event in ("reading", "begin"):  # shortly before the time is up, write down where the code is
             faulthandler.dump_traceback_later(0.9 * order["timeout"], file=trace)
-        channel.write(secret + json.dumps({"event": event} | what).encode() + b"\n")
+        channel.write(secret + repr({"event": event} | what).encode("utf-8", "backslashreplace") + b"\n")
         channel.flush()
 
     try:
@@ -54,17 +70,13 @@ class Worker:
     """One round: read the files, judge the exercises that are still open."""
 
     def __init__(self, order, say):
-        import numpy
-
-        from bertnp.learn.checking import check
-        from bertnp.learn.exercises import registry
-        from bertnp.learn.guarding import Watch
-        from bertnp.learn.teaching.untouched import Untouched
-
-        self.order, self.say, self.check, self.seeded = order, say, check, (random.seed, numpy.random.seed)
+        self.order, self.say = order, say
         self.exercises = [registry()[number] for number in order["exercises"]]
         self.wanted = {name for exercise in self.exercises for name in exercise.functions}
         self.functions, self.texts, self.broken = {}, {}, {}
+        for name in PRIVATE:
+            del sys.modules[f"bertnp.learn.teaching.{name}"]
+            delattr(bertnp.learn.teaching, name)
         with Watch(__file__):  # it installs itself, once
             self.untouched = Untouched()
         gc.freeze()  # all of this stays: no need to look through it again and again
@@ -86,14 +98,11 @@ class Worker:
                 if not changed:
                     return  # what comes is judged in a process in which nothing is changed
             else:
-                self.say("verdict", exercise=exercise.number, **self.as_json(verdict))
+                self.say("verdict", exercise=exercise.number, **self.as_literals(verdict))
         self.say("done")
 
     def read(self, name):
         """Take in the functions that are wanted of a file; of two of one name the first that is written."""
-        from bertnp.learn.loading import BrokenFile, load
-        from bertnp.learn.teaching.notebooks import as_python, definitions
-
         path = Path(name)
         try:
             text, remarks = as_python(name, path.read_bytes())
@@ -142,9 +151,6 @@ class Worker:
 
     def copied(self):
         """Names of functions that are the library's code and longer than anybody would write the same by chance."""
-        from bertnp.learn.stubbing import textbook_of
-        from bertnp.learn.teaching.student_tree import body_of, in_library
-
         for exercise in self.exercises:
             for name, source in exercise.source.items():
                 function = self.functions.get(name)
@@ -156,46 +162,46 @@ class Worker:
                         yield name
 
     def judge(self, exercise):
-        from bertnp.learn.checking import failed
-
         for name in exercise.functions:
             if name not in self.functions and name in self.broken:
                 return failed(exercise, self.functions, *self.broken[name])
         functions = self.functions
         if any(name in functions for name in exercise.functions):
             functions = stubs(exercise) | functions  # what is there counts, even if not all of it is
-        for seed in self.seeded:
-            seed(self.order["seed"])
+        random.seed(self.order["seed"])
+        np.random.seed(self.order["seed"])
         try:
-            return self.check(exercise, functions, self.order["seed"])
+            return check(exercise, functions, self.order["seed"])
         except BaseException as error:  # Ctrl-C raised by hand, and whatever else is no Exception
-            return failed(
-                exercise, self.functions, f"It ended the judging: {type(error).__name__}.", "ends the judging"
-            )
+            sentence = f"It ended the judging: {type(error).__name__}."
+            return failed(exercise, self.functions, sentence, "ends the judging")
 
-    def as_json(self, verdict):
+    def as_literals(self, verdict):
         score = float(verdict.score)
         rows = getattr(verdict.report, "rows", ()) if not verdict.ok else ()
         return {
             "ok": bool(verdict.ok),
             "score": min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0,
-            "text": self.placed(str(verdict.text))[:MOST_TEXT],
-            "sentence": self.placed(str(verdict.sentence))[:MOST_TEXT],
-            "mistake": str(verdict.mistake)[:MOST_TEXT],
-            "title": str(getattr(verdict.report, "title", "")),
-            "rows": [row_as_json(row) for row in drawable(rows)],
+            "text": self.placed(verdict.text),
+            "sentence": self.placed(verdict.sentence),
+            "mistake": plain(verdict.mistake),
+            "title": plain(getattr(verdict.report, "title", "")),
+            "rows": [row_as_literals(row) for row in drawable(rows)],
         }
 
     def placed(self, text):
         """A text with places in notebooks by cell, and without what differs from run to run."""
-        from bertnp.learn.teaching.notebooks import place
-
-        text = ADDRESS.sub("0x…", text.replace(f"{os.getcwd()}{os.sep}", ""))
+        text = ADDRESS.sub("0x…", plain(text).replace(f"{os.getcwd()}{os.sep}", ""))
         for name, code in self.texts.items():
             if name.lower().endswith(".ipynb"):
                 lines = rf"{re.escape(name)}:(\d+)"
                 text = re.sub(lines, lambda found, name=name, code=code: place(name, code, int(found[1])), text)
         return text
+
+
+def plain(text):
+    """A text of Python's own type, and not too long."""
+    return str.encode(text, "utf-8", "replace").decode("utf-8")[:MOST_TEXT]
 
 
 def wording(function):
@@ -210,8 +216,6 @@ def statements(function):
 
 def stubs(exercise):
     """{name: function} of an exercise as it was handed out."""
-    from bertnp.learn.stubbing import stub_file
-
     scope = {}
     exec(compile(stub_file(exercise.chapter, [exercise]), "not handed in", "exec"), scope)
     return {name: scope[name] for name in exercise.functions}
@@ -219,8 +223,6 @@ def stubs(exercise):
 
 def is_unwritten(function):
     """Is this a stub as it was handed out?"""
-    from bertnp.learn.stubbing import TO_WRITE
-
     return any(isinstance(value, str) and value.endswith(f": {TO_WRITE}") for value in function.__code__.co_consts)
 
 
@@ -230,11 +232,20 @@ def drawable(rows):
     return fit[:MOST_TENSORS]
 
 
-def row_as_json(row):
-    numbers = ("case", "name", "shape", "checked", "error", "allowed", "verdict", "worst")
-    kept = {name: getattr(row, name) for name in numbers}
-    kept |= {"error": float(row.error), "allowed": float(row.allowed), "worst": [int(i) for i in row.worst]}
-    return kept | {"yours": row.yours.tolist(), "expected": row.expected.tolist()}
+def row_as_literals(row):
+    told = {name: plain(getattr(row, name)) for name in ("case", "name", "verdict")}
+    places = {"checked": int(row.checked), "shape": [int(n) for n in row.shape], "worst": [int(i) for i in row.worst]}
+    sizes = {"error": number(row.error), "allowed": number(row.allowed)}
+    return told | places | sizes | {"yours": numbers(row.yours), "expected": numbers(row.expected)}
+
+
+def numbers(array):
+    return [number(value) for value in np.asarray(array, float).ravel()]
+
+
+def number(value):
+    """A float, or None for what no literal says."""
+    return float(value) if math.isfinite(value) else None
 
 
 def limit(memory, processor):
