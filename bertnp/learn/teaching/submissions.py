@@ -16,7 +16,7 @@ MOODLE = re.compile(r"(?P<student>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onli
 CANVAS = re.compile(r"(?P<student>[^_]+?)(?:_LATE)?_(?P<id>\d+)_\d+_(?P<file>.+)")
 UNFIT = re.compile(r'[<>:"|?*\x00-\x1f]')  # in names of files, somewhere
 LONGEST_NAME = 100
-IGNORED = re.compile(r"\.|__MACOSX$|__pycache__$")  # how names begin that no student has written
+IGNORED = re.compile(r"\.|__MACOSX$|__pycache__$")  # how names begin that no student has written, and ..
 
 
 @dataclass
@@ -113,7 +113,7 @@ def from_zip(file, nested=False):
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist()[: MOST_FILES if nested else None]:
                 place = PurePosixPath(member.filename.replace("\\", "/"))
-                if any(part == ".." or IGNORED.match(part) for part in place.parts) or place.is_absolute():
+                if any(map(IGNORED.match, place.parts)) or place.is_absolute():
                     continue
                 if not member.is_dir():
                     yield place, limited_member(archive, member, nested)

@@ -37,7 +37,7 @@ MOST_TEXT = 20_000  # characters of a verdict
 MOST_TENSORS = 4  # whose numbers are handed on, to be drawn
 MOST_NUMBERS = 4096  # of each
 FILES = 64 * 2**20  # bytes that a student's code may write
-LONG = 4  # statements of a function, its docstring among them, that two people would hardly write the same
+LONG = 4  # statements of a function that two people would hardly write the same
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 WHOLE_FILE = ("foreign library", "syntax error")  # with these, not even a part of a file is taken
 
@@ -158,7 +158,7 @@ class Worker:
                     text = self.texts.get(os.path.relpath(function.__code__.co_filename).replace(os.sep, "/"), "")
                     mine = next((n for n in ast.parse(text).body if getattr(n, "name", None) == name), None)
                     own = ast.parse(body_of(textbook_of(source))).body[0]
-                    if mine is not None and statements(own) >= LONG and wording(mine) == wording(own):
+                    if mine is not None and wording(mine) == wording(own) and len(wording(own)) >= LONG:
                         yield name
 
     def judge(self, exercise):
@@ -205,13 +205,9 @@ def plain(text):
 
 
 def wording(function):
-    """A function's code without its docstring and comments."""
+    """A function's statements without its docstring and comments."""
     first = 1 if ast.get_docstring(function) else 0
     return [ast.dump(statement) for statement in function.body[first:]]
-
-
-def statements(function):
-    return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) - 1
 
 
 def stubs(exercise):
