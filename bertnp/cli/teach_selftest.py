@@ -1,7 +1,8 @@
 """See whether the exercises can be taught with: before a course, and after every change.
 
 Every stub fails, every solution passes; every mistake that the gradient checker knows is rejected and called by its
-name; a student's tree is complete; and a made class, in which everything goes wrong that can, gets the marks it must.
+name; a student's tree is complete; whoever hands in all solutions gets all points; and a made class, in which
+everything goes wrong that can, gets the marks it must.
 """
 
 from pathlib import Path

@@ -108,7 +108,17 @@ def test_a_class_that_gets_other_marks_is_found(monkeypatch, graded_class):
     )
 
 
-def test_the_tree_of_all_exercises():
-    answers = ANSWERS if ANSWERS.is_file() else None
-    step = selftest.tree(answers)
-    assert step.faults == () and step.what.startswith(f"{len(registry())} stubs fail")
+def test_all_solutions_get_all_points():
+    """As files that are handed in, judged like those of any student: no exercise takes what is right for cheating."""
+    step = selftest.all_right(ANSWERS)
+    points = sum(exercise.points for exercise in registry().values())
+    assert step == selftest.Step(f"{points} points go to whoever hands in {len(registry())} solutions", ())
+
+
+def test_the_tree_of_the_exercises_of_two_chapters(monkeypatch):
+    some = {number: exercise for number, exercise in registry().items() if exercise.chapter in (5, 6)}
+    monkeypatch.setattr(selftest, "registry", lambda: some)
+    step = selftest.tree(ANSWERS)
+    assert step == selftest.Step(f"{len(some)} stubs fail, {len(some)} solutions pass", ())
+    monkeypatch.setattr(student_tree, "stub_file", lambda chapter, exercises: "")
+    assert len(selftest.tree(ANSWERS).faults) == len(some)

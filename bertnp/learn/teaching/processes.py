@@ -287,6 +287,8 @@ class Process:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "it closed the pipe over which results come"
+        if code >= 0xC0000000:  # Windows
+            return DEATHS["SIGSEGV"]
         if code >= 0:
             return f"it ended the process (exit code {code}), as os._exit does; an exit code is no result"
         name = signal.Signals(-code).name
