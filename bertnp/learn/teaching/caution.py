@@ -20,6 +20,6 @@ with bubblewrap, on Linux, from a folder that has .venv, submissions.zip and an 
 
 COPIED = """\
 The library holds the answers, so that a student who has skipped an exercise can do the next. Code that calls the
-library's function, or reads its file, is refused; code that was copied out of it by hand can't be told from honest
-work by running it. Where that matters, ask for two sentences on how each line was derived, or set the exercises
-that have no answer in the library."""
+library's function, or reads its file, is refused. Code that was copied word for word is pointed out, and so are names
+that lead to the library's code; what was copied and altered can't be told from honest work. Where that matters, ask for
+two sentences on how each line was derived, or set the exercises that have no answer in the library."""

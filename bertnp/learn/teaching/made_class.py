@@ -111,6 +111,11 @@ CLASS = (
         "json.dumps = repr = lambda *_, **__: right", "untouched.Untouched.changes = lambda self: []",
         "worker.Worker.judge = lambda *_: right", "return dy")}, ("right", "refused"), (1, 0), ("json.dumps",)),
     Made("Vic Stub", {"a.py": STUB, "b.py": FORWARD}, ("right", "nothing"), (1, 0)),
+    # the library's code under another name is not known again: the teacher is told to look
+    Made("Wim Code", {"ch05.py": "import types\nimport bertnp.functional as F\n" + backward(
+        "book = F.softmax_backward.textbook", "code = book.__code__.replace(co_name='mine')",
+        "return types.FunctionType(code, book.__globals__)(dy, y)")}, RIGHT, (1, 1),
+        ("__code__, __globals__, textbook, which no exercise needs",)),
 )  # fmt: skip
 
 

@@ -38,6 +38,10 @@ MOST_TENSORS = 4  # whose numbers are handed on, to be drawn
 MOST_NUMBERS = 4096  # of each
 FILES = 64 * 2**20  # bytes that a student's code may write
 LONG = 4  # statements of a function that two people would hardly write the same
+ODD = frozenset(  # names that lead into the judge or to the library's code, and that no exercise needs
+    "__code__ __globals__ __closure__ __builtins__ __import__ _getframe currentframe f_back f_locals f_globals "
+    "tb_frame getsource getsourcelines textbook kernels import_module reload marshal gc setattr exec eval".split()
+)
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 WHOLE_FILE = ("foreign library", "syntax error")  # with these, not even a part of a file is taken
 
@@ -119,6 +123,9 @@ class Worker:
             return None  # it may be imported by another
         self.say("reading", file=name)
         trouble = self.order["trouble"].get(name)  # what happened in the process before this one
+        odd = ", ".join(sorted(ODD & names_in(text)))
+        if odd:
+            self.say("remark", text=f"{name} uses {odd}, which no exercise needs")
         try:
             if trouble is None:
                 return self.take(name, load(path))
@@ -202,6 +209,16 @@ class Worker:
 def plain(text):
     """A text of Python's own type, and not too long."""
     return str.encode(text, "utf-8", "replace").decode("utf-8")[:MOST_TEXT]
+
+
+def names_in(text):
+    """All names and attributes that a file reads, sets or imports; none of one that is no Python."""
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    names = {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
+    return names | {part for node in nodes if isinstance(node, ast.alias) for part in node.name.split(".")}
 
 
 def wording(function):
