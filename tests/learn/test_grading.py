@@ -19,6 +19,7 @@ from bertnp.learn.teaching.processes import Judged, Limits, Mark, judge
 from bertnp.learn.teaching.reports import Setting, write_reports
 from bertnp.learn.teaching.selftest import differences
 from bertnp.learn.teaching.submissions import Submission
+from bertnp.learn.teaching.worker import as_json
 
 GOLDEN = Path(__file__).with_name("made_class.csv")
 SETTING = Setting(0, Limits())
@@ -132,6 +133,11 @@ def test_one_of_two_functions_is_worth_its_share():
     for mark, exercise in ((first, dropout), (second, feed_forward)):
         assert (mark.status, mark.score, mark.earned) == ("partly", 0.5, exercise.points / 2), mark
         assert "_backward is not written yet" in mark.sentence
+
+
+def test_answers_are_json():
+    values = {"a": [1, 2.5, -1e-300, None, True, False, "\u00fc\"\n\\ \u2028 \ud800"], "b": {}, "c": [], "1e5": 1e22}
+    assert json.loads(as_json(values)) == values
 
 
 def test_code_that_was_copied_is_remarked_on():

@@ -1,6 +1,5 @@
 """Judging one submission in processes of its own, each with limits, until every exercise has its mark."""
 
-import ast
 import contextlib
 import json
 import os
@@ -256,11 +255,14 @@ class Process:
     def listen(self):
         """Put what comes with the secret before it in the queue; None at the end."""
         secret = self.secret.encode()
-        with contextlib.suppress(OSError, ValueError, SyntaxError, MemoryError, RecursionError):
+        try:
             for line in iter(lambda: self.process.stdout.readline(MOST_LINE), b""):
                 if line.startswith(secret):
-                    self.messages.put(ast.literal_eval(line[len(secret) :].decode("utf-8")))
-        self.messages.put(None)
+                    self.messages.put(json.loads(line[len(secret) :]))
+        except (OSError, ValueError, RecursionError):
+            pass  # no message any more
+        finally:
+            self.messages.put(None)
 
     def drain(self):
         """Read on whatever is printed, so that nobody waits for it to be read, and keep the beginning."""

@@ -112,7 +112,8 @@ def differences(made, one):
     """What is not as it must be with one of the class."""
     statuses, shares = tuple(m.status for m in one.marks), tuple(round(m.score, 3) for m in one.marks)
     if statuses != made.statuses:
-        yield f"is judged {', '.join(statuses)}; expected {', '.join(made.statuses)}"
+        told = " ".join(mark.sentence for mark in one.marks)
+        yield f"is judged {', '.join(statuses)}; expected {', '.join(made.statuses)} ({told})"
     elif shares != made.shares:
         yield f"gets {shares}; expected {made.shares}"
     said = " ".join([mark.sentence for mark in one.marks] + one.remarks)

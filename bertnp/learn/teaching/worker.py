@@ -1,12 +1,12 @@
 """The process in which one student's code is run and judged.
 
-It gets its orders from standard input and answers on what was its standard output: lines of Python literals, each
-behind a secret that came with the orders. What the student's code prints goes elsewhere, and no exit code says
+It gets its orders as JSON from standard input and answers on what was its standard output: lines of JSON, each behind a
+secret that came with the orders. What the student's code prints goes elsewhere, and no exit code says
 anything: an exercise counts when its verdict has arrived.
 
 Modules of the library and of NumPy are loaded before the student's code runs, and compared with what they were after it
 has. The code that compares and answers is out of its reach, as far as that can be: whoever imports it gets another copy
-of it, and answers are written by Python's own repr.
+of it, and answers are written without anything that it could replace.
 """
 
 import ast
@@ -18,6 +18,7 @@ import os
 import random
 import re
 import sys
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +56,10 @@ def main():
 
     trace = open(order["trace"], "wb")
 
-    def say(event, *, repr=repr, **what):
+    def say(event, **what):
         if event in ("reading", "begin"):  # shortly before the time is up, write down where the code is
             faulthandler.dump_traceback_later(0.9 * order["timeout"], file=trace)
-        channel.write(secret + repr({"event": event} | what).encode("utf-8", "backslashreplace") + b"\n")
+        channel.write(secret + as_json({"event": event} | what).encode() + b"\n")
         channel.flush()
 
     try:
@@ -68,6 +69,18 @@ def main():
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # not held up by threads that the student's code has started
+
+
+def as_json(value, type=type):
+    """JSON of dictionaries, lists, texts, numbers and None; json.dumps is a function that can be replaced."""
+    kind = type(value)
+    if kind is dict:
+        return "{" + ",".join([f"{quoted(name)}:{as_json(part)}" for name, part in value.items()]) + "}"
+    if kind is list:
+        return "[" + ",".join([as_json(part) for part in value]) + "]"
+    if kind is str:
+        return quoted(value)
+    return {None: "null", True: "true", False: "false"}[value] if value is None or kind is bool else f"{value!r}"
 
 
 class Worker:
@@ -102,7 +115,7 @@ class Worker:
                 if not changed:
                     return  # what comes is judged in a process in which nothing is changed
             else:
-                self.say("verdict", exercise=exercise.number, **self.as_literals(verdict))
+                self.say("verdict", exercise=exercise.number, **self.answer(verdict))
         self.say("done")
 
     def read(self, name):
@@ -183,7 +196,7 @@ class Worker:
             sentence = f"It ended the judging: {type(error).__name__}."
             return failed(exercise, self.functions, sentence, "ends the judging")
 
-    def as_literals(self, verdict):
+    def answer(self, verdict):
         score = float(verdict.score)
         rows = getattr(verdict.report, "rows", ()) if not verdict.ok else ()
         return {
@@ -193,7 +206,7 @@ class Worker:
             "sentence": self.placed(verdict.sentence),
             "mistake": plain(verdict.mistake),
             "title": plain(getattr(verdict.report, "title", "")),
-            "rows": [row_as_literals(row) for row in drawable(rows)],
+            "rows": [row_as_json(row) for row in drawable(rows)],
         }
 
     def placed(self, text):
@@ -245,7 +258,7 @@ def drawable(rows):
     return fit[:MOST_TENSORS]
 
 
-def row_as_literals(row):
+def row_as_json(row):
     told = {name: plain(getattr(row, name)) for name in ("case", "name", "verdict")}
     places = {"checked": int(row.checked), "shape": [int(n) for n in row.shape], "worst": [int(i) for i in row.worst]}
     sizes = {"error": number(row.error), "allowed": number(row.allowed)}
@@ -257,7 +270,7 @@ def numbers(array):
 
 
 def number(value):
-    """A float, or None for what no literal says."""
+    """A float, or None for what JSON doesn't know."""
     return float(value) if math.isfinite(value) else None
 
 
