@@ -27,6 +27,7 @@ COMMANDS = {  # name -> what it does; the module bears the same name, with _ for
     "chapters": "list the chapters, run one, make a notebook of it",
     "figures": "draw the chapters' pictures again",
     "gradcheck": "check hand-written gradients, the library's or your own",
+    "teach": "hand out exercises to a class, and grade what comes back",
 }
 TRAINING = ("pretrain", "finetune")
 TOLD = (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError)  # in one line, without a traceback

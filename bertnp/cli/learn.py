@@ -230,7 +230,8 @@ def say_result(exercise, verdict, progress, brief):
     print(f"{exercise.number}  {exercise.title}\n{verdict.text}")
     if verdict.ok:
         worth = "no points, since you looked at the solution" if standing.given_up else points(exercise.points)
-        library = f" The library's: {program()} learn solution {exercise.number}" if answers_of(exercise) else ""
+        shown = answers_of(exercise) and progress.solutions != "none"
+        library = f" The library's: {program()} learn solution {exercise.number}" if shown else ""
         print(f"{exercise.number} is right: {worth}.{library}\n", flush=True)
         return
     share = f" So far {verdict.score:.0%} of it holds." if verdict.score else ""
@@ -287,7 +288,8 @@ def hint(args):
     for place, text in enumerate(exercise.hints, 1):
         print(f"Hint {place} of {count} to {exercise.number}: {text}")
     if not standing.passed:
-        print(f"There are no more. To see the solution: {program()} learn solution {exercise.number} --give-up")
+        solution = f" To see the solution: {program()} learn solution {exercise.number} --give-up"
+        print(f"There are no more.{'' if progress.solutions else solution}")
 
 
 def solution(args):
@@ -300,6 +302,9 @@ def solution(args):
     standing = progress.change(exercise)
     named = f"{program()} learn"
     answers = answers_of(exercise)
+    if progress.solutions == "none" or (progress.solutions == "after-pass" and not standing.passed):
+        when = "no solutions" if progress.solutions == "none" else "solutions only to those who have passed"
+        raise ValueError(f"{exercise.number}: this course shows {when} (a hint: {named} hint {exercise.number})")
     if not standing.passed and not standing.given_up:
         if not args.give_up:
             raise ValueError(f"{exercise.number} is not passed yet; a hint: {named} hint {exercise.number}; to see the "

@@ -14,6 +14,7 @@ class Verdict:
     ok: is it solved?   score: which share of what is asked holds, from 0 to 1
     text: the whole report, with the table of the gradient check where there is one
     sentence: what is wrong, in words; "" where nothing is   mistake: a label that is the same for the same mistake
+    report: the Report of bertnp.gradcheck that says so, if there is one: what is wrong can be drawn
     """
 
     ok: bool
@@ -21,6 +22,7 @@ class Verdict:
     text: str
     sentence: str = ""
     mistake: str = ""
+    report: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ def share_of_backward(report, everything):
 
 def of_report(report, score):
     """A failed report of the gradient checker as a verdict."""
-    return Verdict(False, min(score, NEARLY), report.text, report.sentence, report.mistake or report.stage)
+    label = report.mistake or report.stage
+    return Verdict(False, min(score, NEARLY), report.text, report.sentence, label, report)
 
 
 def properties(test):
@@ -287,7 +288,7 @@ def together(*judges):
         first = next((verdict for verdict in verdicts if not verdict.ok), verdicts[0])
         score = sum(verdict.score for verdict in verdicts) / len(verdicts)
         text = "\n".join(verdict.text for verdict in verdicts)
-        return Verdict(first.ok, score, text, first.sentence, first.mistake)
+        return Verdict(first.ok, score, text, first.sentence, first.mistake, first.report)
 
     judge.formulas = sum((getattr(one, "formulas", ()) for one in judges), ())
     return judge

@@ -53,12 +53,16 @@ class Standing:
 
 @dataclass
 class Progress:
-    """The progress file: names of the functions still to be written, and where the reader stands, by exercise."""
+    """The progress file: names of the functions still to be written, and where the reader stands, by exercise.
+
+    solutions: "none" or "after-pass" where a course says which solutions its students are shown; else ""
+    """
 
     path: Path
     open: list = field(default_factory=list)
     standings: dict = field(default_factory=dict)
     version: str = bertnp.__version__  # of bertnp, when the file was last written
+    solutions: str = ""
 
     @classmethod
     def here(cls):
@@ -81,7 +85,7 @@ class Progress:
         if not isinstance(standings, dict):
             raise ValueError(f'{path}: expected a table "exercises", got {standings!r}; mend it, or move it away')
         standings = {number: standing(path, number, values) for number, values in standings.items()}
-        return cls(path, found, standings, str(content.get("bertnp", "")))
+        return cls(path, found, standings, str(content.get("bertnp", "")), str(content.get("solutions", "")))
 
     def of(self, exercise):
         """The Standing of an exercise, to look at."""
@@ -112,6 +116,7 @@ class Progress:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         exercises = {number: asdict(standing) for number, standing in self.standings.items()}
         content = {"bertnp": bertnp.__version__, "open": self.open, "exercises": exercises}
+        content |= {"solutions": self.solutions} if self.solutions else {}
         write_text(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 

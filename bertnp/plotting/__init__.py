@@ -1,5 +1,6 @@
 """Every picture the commands and chapters draw, in one style."""
 
+from bertnp.plotting.grades import exercise_results
 from bertnp.plotting.heads import ablation, head_importance
 from bertnp.plotting.pretraining import accuracy_by_labels, attention, loss_and_floor
 from bertnp.plotting.speed import roofline, speed
@@ -14,6 +15,7 @@ __all__ = [
     "confusion_matrix",
     "cross_attention",
     "curves",
+    "exercise_results",
     "head_importance",
     "layer_norm_circle",
     "learning_curve",

@@ -1,4 +1,4 @@
-"""The tables of chapters/README.md, made from chapters, library and cases: the path, what needs what, the formulas.
+"""The tables of chapters/README.md, made from chapters, exercises, library and cases: the path, the formulas, ….
 
 python tests/chapters/formula_table.py      writes them anew
 """
@@ -16,11 +16,32 @@ from formula_cases import FORWARD_ONLY, cases_of  # noqa: E402
 
 from bertnp.backend import FORMULAS  # noqa: E402
 from bertnp.learn.chapters import chapters  # noqa: E402
+from bertnp.learn.exercises import registry  # noqa: E402
+from bertnp.learn.teaching.student_tree import in_library  # noqa: E402
 
 README = ROOT / "chapters" / "README.md"
 TAGGED = re.compile(r"[Ee]quations? (\d+\.\d+(?:(?:, | and )\d+\.\d+)*)")
 TAG = re.compile(r"\d+\.\d+")
 TWO_DIGITS = re.compile(r"\d\d")
+MINUTES = 25  # that a point may take
+FOUR_WEEKS = (  # what a week is about, its chapters, its exercises
+    ("how to trust a gradient; linear maps, tables", "02, 03, 04", "2.1 2.3 2.6 3.3 3.5 4.1"),
+    ("softmax and the loss, layer norm, feed-forward", "05, 06, 07", "5.1 5.2 5.4 6.1 7.1 7.2"),
+    ("residuals, attention, heads", "08, 09, 10", "8.1 8.2 9.1 9.2 10.1"),
+    ("the whole of BERT, and its training", "11, 12, 13", "11.1 12.2 12.3 13.1"),
+)
+TEN_WEEKS = (
+    ("words, and how to trust a gradient", "00, 01, 02", "1.1 1.2 2.1 2.6"),
+    ("linear maps, tables", "03, 04", "3.1 3.2 3.3 3.5 4.1 4.7"),
+    ("softmax and the loss", "05", "5.1 5.2 5.4 5.8"),
+    ("layer norm, GELU", "06, 07", "6.1 6.3 7.1 7.2"),
+    ("gates, dropout, residuals", "07, 08", "7.4 7.7 8.1 8.2"),
+    ("attention", "09", "9.1 9.2 9.5 9.6"),
+    ("heads, the encoder", "10, 11", "10.1 10.2 11.1"),
+    ("what BERT is trained on", "12", "12.1 12.2 12.3 12.6"),
+    ("the optimiser, pre-training", "13, 14", "13.1 13.6 13.7 14.6"),
+    ("published weights, fine-tuning, looking inside", "15, 16, 17", "11.6 15.6 16.6 17.1"),
+)
 
 
 def shown(chapter):
@@ -101,7 +122,41 @@ def dependencies():
     return "\n".join([*rows, "```"]) + "\n"
 
 
-TABLES = {"path": path, "dependencies": dependencies, "formulas": table}
+def exercises():
+    """All exercises: what each asks for, what should be done before, and whether the library holds an answer."""
+    rows = ["| exercise | points | asks for | after | answer in the library |", "|---|---|---|---|---|"]
+    for exercise in registry().values():
+        asks, needs = exercise.task.replace("|", "\\|"), ", ".join(exercise.needs)
+        answer = "yes" if all(map(in_library, exercise.source.values())) else "no"
+        rows.append(f"| {exercise.number} {exercise.title} | {exercise.points} | {asks} | {needs} | {answer} |")
+    points = sum(exercise.points for exercise in registry().values())
+    return "\n".join([*rows, f"| {len(registry())} exercises | {points} | | | |"]) + "\n"
+
+
+def plan(weeks):
+    """The lines of a course. ValueError where an exercise comes before what it needs."""
+    rows = ["| week | is about | chapters | exercises | points | at home, about |", "|---|---|---|---|---|---|"]
+    done = set()
+    for week, (about, read, numbers) in enumerate(weeks, 1):
+        for number in numbers.split():
+            missing = set(registry()[number].needs) - done
+            if missing:
+                raise ValueError(f"week {week}: {number} comes before {', '.join(missing)}")
+            done.add(number)
+        points = sum(registry()[number].points for number in numbers.split())
+        hours = round(points * MINUTES / 30) / 2
+        rows.append(f"| {week} | {about} | {read} | {numbers.replace(' ', ', ')} | {points} | {hours:g} hours |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES = {
+    "path": path,
+    "dependencies": dependencies,
+    "four weeks": lambda: plan(FOUR_WEEKS),
+    "ten weeks": lambda: plan(TEN_WEEKS),
+    "exercises": exercises,
+    "formulas": table,
+}
 
 
 def parts(text, name):
