@@ -192,9 +192,8 @@ def old_tensors():
 def write_checkpoint(folder, tensors):
     folder.mkdir()
     write_safetensors(folder / "model.safetensors", tensors)
-    (folder / "config.json").write_text(
-        json.dumps({"model_type": "bert", "architectures": ["BertForPreTraining"], **SIZES})
-    )
+    configuration = {"model_type": "bert", "architectures": ["BertForPreTraining"], **SIZES}
+    (folder / "config.json").write_text(json.dumps(configuration), encoding="utf-8")
     return folder
 
 

@@ -77,6 +77,7 @@ class Watch:
     def __enter__(self):
         global _watch
         _install()
+        self.hidden = hidden_modules()
         self.before = sys.getprofile()
         if self.codes:
             sys.setprofile(self.called)
@@ -88,6 +89,7 @@ class Watch:
         _watch = self.outer
         if self.codes:
             sys.setprofile(self.before)
+        sys.modules.update(self.hidden)
 
     def _called(self, frame, event, _):
         if event == "call" and id(frame.f_code) in self.codes:
@@ -130,6 +132,13 @@ class Watch:
                 return True
             frame = frame.f_back
         return False
+
+
+def hidden_modules():
+    """Take foreign libraries that are loaded already out of sys.modules, where an import would find them unnoticed."""
+    roots = FOREIGN & sys.modules.keys()
+    names = [name for name in sys.modules if name.partition(".")[0] in roots] if roots else []
+    return {name: sys.modules.pop(name) for name in names}
 
 
 def loads_by_rights():

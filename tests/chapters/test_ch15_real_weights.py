@@ -1,5 +1,6 @@
 """What chapter 15 says that transformers computes is what transformers computes."""
 
+import logging
 import runpy
 
 import numpy as np
@@ -10,10 +11,13 @@ from formula_table import ROOT
 @pytest.fixture(scope="module")
 def chapter(tmp_path_factory):
     """The names of the chapter after it has run."""
+    logger = logging.getLogger("bertnp")
+    level = logger.level
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("BERTNP_FIGURES", str(tmp_path_factory.mktemp("figures")))
         patched.setattr("sys.argv", ["ch15_real_weights.py"])
-        return runpy.run_path(str(ROOT / "chapters" / "ch15_real_weights.py"))
+        yield runpy.run_path(str(ROOT / "chapters" / "ch15_real_weights.py"))
+    logger.setLevel(level)
 
 
 @pytest.mark.oracle

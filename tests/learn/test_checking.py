@@ -3,6 +3,7 @@
 import inspect
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -319,9 +320,6 @@ def test_shortcuts_are_noticed_while_a_function_runs_and_while_the_file_is_read(
     verdict, written, monkeypatch, code, mistake
 ):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    names = [name for name in ("torch", "autograd") if name in sys.modules]
-    if mistake == "foreign library" and any(name in code.replace("' + '", "") for name in names):
-        pytest.skip("it is imported here already, which Python doesn't tell of")
     found = verdict(SOFTMAX.replace("    exps = ", f"    {code}\n    exps = "), "softmax")
     assert not found.ok and found.mistake == mistake, found.text
     assert "ch05.py:5: " in found.text
@@ -329,6 +327,17 @@ def test_shortcuts_are_noticed_while_a_function_runs_and_while_the_file_is_read(
         load(written(f"{HEAD}\n{code}\n"))
     if mistake != "switches the check off" or "settrace" in code:
         assert caught.value.mistake == mistake and caught.value.line == 4
+
+
+@pytest.mark.parametrize("code", ["__import__('torch')", "import importlib; importlib.import_module('torch.nn')"])
+def test_a_foreign_library_that_is_loaded_already_is_noticed_as_well(verdict, written, monkeypatch, code):
+    loaded = {name: ModuleType(name) for name in ("torch", "torch.nn")}
+    for name, module in loaded.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    assert verdict(SOFTMAX.replace("    exps = ", f"    {code}\n    exps = "), "softmax").mistake == "foreign library"
+    with pytest.raises(BrokenFile, match="It imports torch"):
+        load(written(f"{HEAD}\n{code}\n"))
+    assert all(sys.modules[name] is module for name, module in loaded.items())
 
 
 def test_reading_by_rights_is_none(verdict):
