@@ -311,26 +311,6 @@ def test_polynomial_is_the_fit():
     assert np.abs((1 + np.tanh(x * stored(x * x))) / 2 - phi)[near].max() < 3e-8
 
 
-# products
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 17, 32, 33])
-@pytest.mark.parametrize("shape", [(1003, 300), (70, 4000), (5, 60_000), (640, 320)])
-def test_few_rows_are_multiplied_panel_by_panel(monkeypatch, rows, shape):
-    """Whatever the sizes, and whatever part of the weights no panel holds."""
-    monkeypatch.setattr(blocks, "has_small_products", lambda: True)
-    rng = np.random.default_rng(rows)
-    x, weight = rng.normal(size=(rows, shape[1])), rng.normal(size=shape)
-    expected = x @ weight.T
-    x, weight = x.astype(np.float32), weight.astype(np.float32)
-    height = blocks.panel_height(rows, weight)
-    assert (height > 0) == (1 < rows < 33 and shape[0] > 8 and rows * 8 * shape[1] <= blocks.SMALL_PRODUCT)
-    for other in (weight, np.asfortranarray(weight), strided(weight)):
-        np.testing.assert_allclose(blocks.product(x, other), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-    assert blocks.panel_height(rows, np.asfortranarray(weight)) == 0
-    assert blocks.panel_height(rows, weight.astype(float)) == 0
-
-
 # attention
 
 

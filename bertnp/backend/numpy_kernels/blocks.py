@@ -1,10 +1,7 @@
 """Cutting arrays into blocks, and what several kernels do inside one."""
 
-import functools
-
 import numpy as np
 
-from bertnp import blas
 from bertnp.backend.buffers import empty
 from bertnp.backend.threads import share
 
@@ -73,34 +70,9 @@ def product(x, weight, out=None):
 
     Few rows go faster as (W xᵀ)ᵀ; the result then lies in memory column by column.
     """
-    if len(x) > FEW_ROWS or out is not None:
-        return np.matmul(x, weight.T, out=empty((len(x), len(weight)), x.dtype) if out is None else out)
-    y, height = empty((len(weight), len(x)), x.dtype), panel_height(len(x), weight)
-    if not height:
-        return np.matmul(weight, x.T, out=y).T
-    columns, count = np.ascontiguousarray(x.T), len(weight) // height
-    panels, results = (array[: count * height].reshape(count, height, -1) for array in (weight, y))
-    for_blocks(lambda number, part: np.matmul(panels[part], columns, out=results[part]), count, height * x.shape[1])
-    if len(weight) % height:
-        np.matmul(weight[count * height :], columns, out=y[count * height :])
-    return y.T
+    if len(x) <= FEW_ROWS and out is None:
+        return np.matmul(weight, x.T, out=empty((len(weight), len(x)), x.dtype)).T
+    return np.matmul(x, weight.T, out=empty((len(x), len(weight)), x.dtype) if out is None else out)
 
 
 FEW_ROWS = 256
-VERY_FEW = range(2, 33)  # rows: for them BLAS would take longer to copy the weights into its own order than to multiply
-SMALL_PRODUCT = 10**6  # multiplications, at most, of a product that OpenBLAS does without copying
-
-
-def panel_height(rows, weight):
-    """How many rows of `weight` to multiply with so few rows at a time, so that BLAS copies nothing; 0: all at once."""
-    m, n = weight.shape
-    if rows not in VERY_FEW or weight.dtype != np.float32 or m * n <= 2 * WORTH_SHARING or not has_small_products():
-        return 0
-    fitting = [h for h in (64, 32, 16, 8) if rows * h * n <= SMALL_PRODUCT and h <= m]
-    return fitting[0] if fitting and weight.flags.c_contiguous else 0
-
-
-@functools.cache
-def has_small_products():
-    """Whether NumPy's BLAS is an OpenBLAS whose kernels for this processor include those for small products."""
-    return (blas.kernels() or "").lower() in ("skylakex", "cooperlake", "sapphirerapids")
