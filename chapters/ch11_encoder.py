@@ -234,7 +234,7 @@ show(BertLayer)
 #
 # Layer $l$ takes what layer $l-1$ put out; $x^{(0)}$ comes from the embeddings. On the way back, what one layer returns
 # as $dx$ is the $dy$ of the one below. There are no other paths: each layer is read by the next one alone.
-# (`packing.asked` and `last_layer_of` belong to the saving of work in the last layer; leave them aside.)
+# (`packing.asked` and `packing.into_last` belong to the saving of work in the last layer; leave them aside.)
 #
 # $$ x^{(l)} = \operatorname{layer}_l(x^{(l-1)}),\ l = 1 \dots L; \qquad
 #    dx^{(l-1)} = \operatorname{layer}_l'(dx^{(l)}),\ l = L \dots 1 \tag{11.3} $$

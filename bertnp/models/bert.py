@@ -211,27 +211,24 @@ class BertEncoder(Module):
         """Where only some rows of the last layer are read (`packing.asked`), it computes these alone, (R, H)."""
         hidden_states, attentions = [x], []
         for layer in self.layer:
-            queries = packing.asked if layer is self.layer[-1] else None
-            if queries is not None:
-                packing.whole = self.last_layer_of(x, packing)
+            queries = None
+            if packing.asked is not None and layer is self.layer[-1]:
+                queries = Queries(packing, packing.asked)
+                packing.into_last = x, drops(self)
             x, probabilities = layer(x, packing, output_attentions, queries)
             if output_hidden_states:
                 hidden_states.append(x)
             attentions.append(probabilities)
         return x, hidden_states, attentions
 
-    def last_layer_of(self, x, packing):
-        """A function that computes all rows of the last layer, (T, H), from what goes into it and with its masks."""
-        dropping = drops(self)
-
-        def whole(save=False):
-            if save:
-                packing.asked = None
-                return self.layer[-1](x, packing)[0]
-            with saving_nothing(dropping):
-                return self.layer[-1](x, packing)[0]
-
-        return whole
+    def whole_last_layer(self, packing, save=False):
+        """All rows of the last layer, (T, H), from what went into it and with its masks; save: for a backward."""
+        x, dropping = packing.into_last
+        if save:
+            packing.asked = None
+            return self.layer[-1](x, packing)[0]
+        with saving_nothing(dropping):
+            return self.layer[-1](x, packing)[0]
 
     def backward(self, dx):
         for layer in reversed(self.layer[self.frozen :]):
@@ -288,11 +285,11 @@ class BertTrunk(Module):
         """
         packing = batch.packing
         if read is not None and self.encoder.layer and not (read.all() or output_hidden_states or output_attentions):
-            packing.asked = Queries(packing, np.flatnonzero(read))
+            packing.asked = np.flatnonzero(read)
         x = self.embeddings(batch.ids, batch.embeds, batch.token_types, batch.positions, packing)
         h, hidden_states, attentions = self.encoder(x, packing, output_hidden_states, output_attentions)
         if packing.asked is not None:
-            h = F.scatter_rows(h, packing.asked.rows, packing.T)
+            h = F.scatter_rows(h, packing.asked, packing.T)
         pooled = self.pooler(h, packing) if self.pooler else None
         extras = {
             "hidden_states": tuple(packing.pad(x) for x in hidden_states) if output_hidden_states else None,
@@ -309,7 +306,7 @@ class BertTrunk(Module):
             dpooling = self.pooler.backward(dpooled)
             dh = dpooling if dh is None else dh + dpooling
         if packing.asked is not None:
-            dh = F.gather_rows(dh, packing.asked.rows)
+            dh = F.gather_rows(dh, packing.asked)
         dx = self.encoder.backward(dh)
         return None if self.frozen else packing.pad(self.embeddings.backward(dx))
 

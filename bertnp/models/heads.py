@@ -129,6 +129,10 @@ class MaskedWords(BertPreTrainedModel):
         dlogits = self.masked_word_criterion.backward(dloss)
         return F.gather_rows_backward(self.cls.predictions.backward(dlogits), rows, packing.T)
 
+    def all_rows(self, h, packing, save=False):
+        """The encoder's rows (T, H), those of the last layer computed now where h has only the ones that were read."""
+        return h if packing.into_last is None else self.bert.encoder.whole_last_layer(packing, save)
+
     def all_logits(self, h, packing):
         """The logits of every position, (B, S, V), when they are read."""
         self.forwards += 1
@@ -139,13 +143,13 @@ class MaskedWords(BertPreTrainedModel):
             if not free and made_in != (self.forwards, self.buffer, self.buffer.version):
                 raise RuntimeError("these logits were not read before the weights changed or another forward ran")
             with inference():  # what the head saved for a backward stays as it is
-                return packing.pad(self.cls.predictions(h if packing.whole is None else packing.whole()))
+                return packing.pad(self.cls.predictions(self.all_rows(h, packing)))
 
         return WhenRead(compute)
 
     def all_logits_backward(self, dlogits, h, packing):
         """dh (T, H) from the gradient of every position's logits, (B, S, V)."""
-        self.cls.predictions(h if packing.whole is None else packing.whole(save=True))
+        self.cls.predictions(self.all_rows(h, packing, save=True))
         return self.cls.predictions.backward(packing.unpad(dlogits))
 
 

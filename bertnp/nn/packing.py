@@ -33,8 +33,8 @@ class Packing:
         self.streams = streams
         self.step = streams.step if streams else 0  # of all draws in this forward, whenever the model counts on
         self.first_example = first_example
-        self.asked = None  # the Queries of the last layer, where not all rows are read
-        self.whole = None  # gives all its rows then: a function of whether they are saved for a backward
+        self.asked = None  # (R,) the rows of the last layer that are read, where not all are
+        self.into_last = None  # then, what went into that layer, and whether dropout ran
         self.readable = self._readable(keep, key_mask, in_front)
         if causal:
             not_behind = np.tril(np.ones((self.K, self.K), bool))
