@@ -87,7 +87,8 @@ def after_numpy():
     blas = Library.find()
     if blas is None or blas.kernels().lower() not in WORSE:
         return
-    if threading.active_count() == 1 and blas.can_choose() and blas.choose_better():
+    if threading.active_count() == 1 and blas.can_choose():
+        blas.choose_better()
         return
     warnings.warn(
         f"NumPy multiplies matrices with OpenBLAS's {blas.kernels()} kernels, though this processor has AVX-512: "

@@ -67,9 +67,9 @@ def test_what_is_amiss_is_undone(amiss):
         "another name": "b.BETTER = 'Sandybridge'; b.Library.kernels = lambda self: 'Haswell'",
     }
     code = FALLEN_BACK + f"from bertnp import blas as b; p = b.timed_product()[1]; {patches[amiss]}; " + (
-        "import warnings; warnings.simplefilter('ignore'); import bertnp.backend; print(b.Library.find().kernels())"
+        "import bertnp.backend; print(b.Library.find().kernels())"
     )
-    assert python(code, OPENBLAS_CORETYPE="Haswell")[0] == "Haswell"
+    assert python(code, OPENBLAS_CORETYPE="Haswell") == ("Haswell", "")  # nor is anybody told to have them
 
 
 @able
