@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -42,12 +43,15 @@ class Runner:
         self.folder = None
 
     def __enter__(self):
+        # whoever is told to end takes the process it waits for and the folder with it
+        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._temporary = tempfile.TemporaryDirectory(prefix="bertnp-bench-")
         self.folder = Path(self._temporary.name)
         return self
 
     def __exit__(self, *exception):
         self._temporary.cleanup()
+        signal.signal(signal.SIGTERM, self._before)
 
     def measure(self, case, sides):
         """Everything about one case, as a dictionary for the report; `sides` besides bertnp itself."""

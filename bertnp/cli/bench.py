@@ -43,10 +43,13 @@ def add_arguments(parser):
     parser.add_argument("--against", nargs="+", metavar="SIDE", choices=[*list(SIDES)[1:], "nothing"],
                         help=f"whom to compare with, of {', '.join(list(SIDES)[1:])}, nothing; default: all that are "
                         "installed")  # fmt: skip
-    parser.add_argument("--rounds", type=number(int, 1), metavar="N", help="processes of each side (default: 3)")
+    parser.add_argument("--rounds", type=number(int, 1), metavar="N",
+                        help="processes of each side (default: 3; with --quick 1)")  # fmt: skip
     parser.add_argument("--time", type=number(float, 0, exclusive=True), metavar="SECONDS",
-                        help="of work in each process, after warming up (default: 3)")  # fmt: skip
-    parser.add_argument("--threads", type=number(int, 1), metavar="N", help="for every side (default: all cores)")
+                        help="of work in each process, after warming up (default: 3; with --quick 0.5)")  # fmt: skip
+    parser.add_argument("--threads", type=number(int, 1, 1025), metavar="N",
+                        help="for every side (default: those of BERTNP_THREADS or OPENBLAS_NUM_THREADS, else all "
+                        "cores)")  # fmt: skip
 
 
 def names(device="cpu"):
@@ -57,6 +60,8 @@ def run(args):
     unknown = [name for name in args.cases if name not in names(args.device)]
     if unknown:
         raise ValueError(f"there is no case {unknown[0]!r}; there are {', '.join(names(args.device))}")
+    if args.against and "nothing" in args.against and len(args.against) > 1:
+        raise ValueError(f"--against: nothing is compared with nothing else, got {' '.join(args.against)}")
     if args.output:
         make_writable(Path(args.output))
     if args.device == "cuda":

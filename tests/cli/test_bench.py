@@ -1,4 +1,8 @@
 import json
+import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -30,5 +34,18 @@ def test_what_is_wrong_is_told_in_one_line(refused, tmp_path):
     assert refused("bench", "traning-step").startswith("there is no case 'traning-step'; there are training-step, ")
     assert "--rounds: expected a whole number of at least 1, got '0'" in refused("bench", "--rounds", "0")
     assert "invalid choice: 'jax'" in refused("bench", "--against", "jax")
+    assert "got nothing torch" in refused("bench", "--against", "nothing", "torch")
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in refused("bench", "-o", tmp_path / "file")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a program can't be asked to end there")
+def test_told_to_end_it_leaves_nothing_behind(tmp_path):
+    program = [sys.executable, "-m", "bertnp", "bench", "inference-1x16", "--against", "nothing"]
+    with subprocess.Popen(program, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE) as process:
+        while not list(tmp_path.glob("bertnp-bench-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(timeout=60) == 130
+    assert list(tmp_path.iterdir()) == []
