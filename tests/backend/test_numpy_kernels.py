@@ -357,6 +357,21 @@ def test_scores_of_any_size(size):
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1, size / 30))
 
 
+@pytest.mark.parametrize("by_query", [False, True])
+def test_large_scores_of_hidden_keys_do_not_count(by_query):
+    """Where a maximum is taken, it is one of the keys that may be read: all their shares would vanish else."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([6, 4])
+    query, key, value = (rng.normal(size=(10, 8)).astype(np.float32) for _ in range(3))
+    query *= 30
+    key[2] *= 300
+    mask = np.ones((2, 6 if by_query else 1, 6), bool)
+    mask[0, :, 2] = False
+    found = F.packed_attention(query, key, value, lengths, lengths, 2, mask)
+    exactly = F.packed_attention.formula(*(x.astype(float) for x in (query, key, value)), lengths, lengths, 2, mask)
+    np.testing.assert_allclose(found, exactly, rtol=0, atol=1e-4)
+
+
 def test_undefined_numbers_are_passed_on():
     lengths = np.array([3])
     x = np.ones((3, 4), np.float32)
