@@ -41,13 +41,14 @@ def test_as_many_threads_as_asked_for(count):
     assert len(seen) == count and threading.get_ident() in seen
 
 
-def test_calls_on_few_elements_stay_in_the_calling_thread(count):
-    """In their order, and an error ends them; calls on many are shared."""
+def test_calls_on_few_elements_stay_in_the_calling_thread(count, monkeypatch):
+    """In their order, and no helper is asked; calls on many are shared."""
+    barrier = threading.Barrier(count, timeout=20)
+    share(lambda number: barrier.wait(), count, SHORT)
+    monkeypatch.setattr(threads._threads, "share", None)
     calls = []
     share(lambda number: calls.append((number, threading.get_ident())), 20, SHORT - 1)
     assert calls == [(number, threading.get_ident()) for number in range(20)]
-    barrier = threading.Barrier(count, timeout=20)
-    share(lambda number: barrier.wait(), count, SHORT)
 
 
 def test_an_error_is_raised_where_the_work_was_asked_for(count):
