@@ -124,6 +124,8 @@ def test_number_of_threads(monkeypatch):
     assert threads.core_count() == 5
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "none")
     assert threads.core_count() == 5
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    assert threads.core_count() == 7
     monkeypatch.setenv("BERTNP_THREADS", "3")
     assert threads.core_count() == 3
 
