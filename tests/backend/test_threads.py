@@ -1,6 +1,7 @@
 """Blocks shared out among threads: each done once, errors and np.errstate carried over, no call waits for another."""
 
 import os
+import signal
 import threading
 import time
 import weakref
@@ -136,7 +137,13 @@ def test_a_forked_process_starts_helpers_of_its_own(count):
     share(lambda number: None, 4)
     child = os.fork()
     if child == 0:
-        calls = []
-        share(calls.append, 50)
-        os._exit(0 if len(calls) == 50 and threads.get_threads() == count else 1)
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60)
+            barrier = threading.Barrier(count, timeout=20)
+            share(lambda number: barrier.wait(), count)  # every helper is needed
+            code = int(threads.get_threads() != count)
+        finally:
+            os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
