@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -65,16 +64,22 @@ def test_an_error_is_raised_where_the_work_was_asked_for(count):
 
 
 def test_floating_point_errors_are_handled_as_the_caller_says(count):
-    x = np.zeros(4)
+    """Where there are helpers, only they divide."""
+    x, caller = np.zeros(4), threading.get_ident()
+    barrier = threading.Barrier(count, timeout=20)
+    settings = []
 
     def divide(number):
-        time.sleep(0.01)
-        x / x
+        barrier.wait()  # each thread has one number
+        settings.append(np.geterr()["invalid"])
+        if count == 1 or threading.get_ident() != caller:
+            x / x
 
     with np.errstate(invalid="raise"), pytest.raises(FloatingPointError):
-        share(divide, 8)
+        share(divide, count)
     with np.errstate(invalid="ignore"):
-        share(divide, 8)
+        share(divide, count)
+    assert settings[-count:] == ["ignore"] * count
 
 
 def test_calls_from_inside_and_from_other_threads(count):
