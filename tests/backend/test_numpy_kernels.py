@@ -273,11 +273,28 @@ def test_results_are_put_where_they_are_wanted(name, plain):
 
 
 def test_sums_are_added_to_what_is_there():
-    ids, table, dy = np.array([1, 1, 2]), np.zeros((4, 3)), np.ones((3, 3))
+    """An id that comes twice, one that is the padding's, and one that comes once."""
+    ids, table, dy = np.array([1, 1, 2, 3]), np.zeros((5, 3)), np.ones((4, 3))
     for function in (F.embedding_backward, F.embedding_backward.formula):
-        out = np.full((4, 3), 10.0)
+        out = np.full((5, 3), 10.0)
         function(dy, ids, table, 2, out)
-        np.testing.assert_array_equal(out, np.array([10, 12, 10, 10])[:, None] * np.ones(3))
+        np.testing.assert_array_equal(out, np.array([10, 12, 10, 11, 10])[:, None] * np.ones(3))
+
+
+@pytest.mark.parametrize("name", ["embedding", "gather_rows", "scatter_rows_backward"])
+def test_row_numbers_mean_what_they_mean_to_numpy(name):
+    """Negative ones count from the end; those outside the table are refused, and named."""
+    table = np.arange(12, dtype=np.float32).reshape(4, 3)
+    look_up = kernel_of(name, "float32")
+
+    def rows(numbers):
+        numbers = np.array(numbers)
+        return look_up(numbers, table) if name == "embedding" else look_up(table, numbers)
+
+    np.testing.assert_array_equal(rows([-1, 3, -4]), table[[3, 3, 0]])
+    for outside in (4, -5):
+        with pytest.raises(IndexError, match=f"index {outside} is out of bounds"):
+            rows([1, outside])
 
 
 # GELU
