@@ -243,29 +243,30 @@ def test_results_stay_as_they_are(case, dtype):
 WITH_OUT = [name for name, f in FORMULAS.items() if "out" in f.signature.parameters]
 
 
-@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("body, dtype", [("textbook", "float64"), ("kernel", "float64"), ("kernel", "float32")])
 @pytest.mark.parametrize("name", WITH_OUT)
-def test_results_are_put_where_they_are_wanted(name, plain):
+def test_results_are_put_where_they_are_wanted(name, body, dtype):
     """`out` takes the gradients of the weights, those of the inputs of attention, and what the optimiser makes."""
-    function = FORMULAS[name].formula if plain else FORMULAS[name]
+    function = FORMULAS[name].formula if body == "textbook" else FORMULAS[name]
     for case in cases_of(name.removesuffix("_backward")):
-        result = case.call(case.arguments)
+        arguments = in_type(case, dtype)
+        result = case.call(arguments)
         if name == "adamw":
             wanted = [x.copy() for x in result]
-            out = tuple(case.arguments[x].copy() for x in ("parameter", "mean", "variance"))
+            out = tuple(arguments[x].copy() for x in ("parameter", "mean", "variance"))
             inputs = dict(zip(("parameter", "mean", "variance"), out, strict=True))
-            given = function(**{**case.arguments, **inputs}, out=out)
+            given = function(**{**arguments, **inputs}, out=out)
         else:
-            dy = case.cotangent()
-            gradients = case.call_backward(dy, case.arguments, result)
+            dy = cotangent(case, dtype)
+            gradients = case.call_backward(dy, arguments, result)
             names = {"packed_attention_backward": case.wrt, "gelu_feed_forward_backward": ("weight1", "weight2")}
             names = names.get(name, ("table",) if name == "embedding_backward" else ("weight",))
             wanted = [gradients[n] for n in names]
-            out = tuple(np.zeros_like(case.arguments[n]) if name == "embedding_backward"
-                        else np.full_like(case.arguments[n], np.nan) for n in names)  # fmt: skip
+            out = tuple(np.zeros_like(arguments[n]) if name == "embedding_backward"
+                        else np.full_like(arguments[n], np.nan) for n in names)  # fmt: skip
             with_out = lambda dy, out=out, **known: function(dy, out=out if len(out) > 1 else out[0], **known)  # noqa: E731
             with_out.__signature__ = FORMULAS[name].signature
-            given = case.call_backward(dy, case.arguments, result, with_out)
+            given = case.call_backward(dy, arguments, result, with_out)
             given = [given[n] for n in names]
         for place, value, expected in zip(out, given, wanted, strict=True):
             assert value is place
