@@ -355,6 +355,25 @@ def test_small_products_are_products(monkeypatch):
         np.testing.assert_allclose(out, a @ b, rtol=1e-13)
 
 
+def test_products_are_small_enough_for_the_calling_thread(monkeypatch):
+    """Threads that each ask BLAS for threads would be too many. Heads of BERT's size, long and short sequences."""
+    matmul, matrices, vectors = np.matmul, [], []
+
+    def recorded(a, b, **options):
+        size = a.shape[-2] * a.shape[-1] * (b.shape[-1] if b.ndim > 1 else 1)
+        (matrices if b.ndim > 1 else vectors).append(size)
+        return matmul(a, b, **options)
+
+    monkeypatch.setattr(np, "matmul", recorded)
+    rng = np.random.default_rng(0)
+    for length in (16, 128, 512):
+        lengths = np.array([length])
+        query, key, value, dy = (rng.normal(size=(length, 128)).astype(np.float32) for _ in range(4))
+        attention_heads.packed_attention(query, key, value, lengths, lengths, 2)
+        attention_heads.packed_attention_backward(dy, query, key, value, lengths, lengths, 2)
+    assert max(matrices) <= attention_heads.ONE_THREAD and max(vectors) <= attention_heads.ONE_THREAD_VECTOR
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_many_short_sequences_are_padded_and_done_together(monkeypatch, dtype):
     rng = np.random.default_rng(3)
