@@ -8,6 +8,7 @@ import bertnp
 import bertnp.functional as F
 from bertnp import Transformer, TransformerConfig
 from bertnp.backend import plain_formulas, to_numpy
+from bertnp.optim import AdamW
 
 SIZES = {"vocab_size": 19, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20}
 VARIANTS = {
@@ -290,6 +291,11 @@ def test_logits_are_read_before_the_weights_change():
     model, batch = make_model(), make_batch()
     out = model(**batch)
     model.decoder.layer[0].output.dense.bias.data = np.ones(12)
+    with pytest.raises(RuntimeError, match="not read before"):
+        _ = out.logits
+    out = model(**batch)
+    model.backward()
+    AdamW(model).step()
     with pytest.raises(RuntimeError, match="not read before"):
         _ = out.logits
 
