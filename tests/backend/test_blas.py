@@ -42,10 +42,13 @@ def test_after_numpy_was_loaded_the_kernels_are_changed_and_products_stay_right(
     code = FALLEN_BACK + (
         "a = numpy.random.default_rng(0).standard_normal((300, 200)); before = a @ a.T; "
         "from bertnp import blas; p = blas.timed_product()[1]; "  # not every processor is faster with them
+        "count = blas.Library.find().function('openblas_get_num_threads'); threads = count(); "
         "blas.timed_product = lambda r=iter([(2.0, p), (1.0, p)]): next(r); import bertnp.backend; "
-        "print(blas.kernels(), abs(a @ a.T - before).max() < 1e-10, 'OPENBLAS_CORETYPE' in os.environ)"
+        "print(blas.kernels(), abs(a @ a.T - before).max() < 1e-10, 'OPENBLAS_CORETYPE' in os.environ, "
+        "count() == threads)"  # one alone only while the kernels are timed
     )
-    assert python(code, OPENBLAS_CORETYPE="Haswell") == ("SkylakeX True False", "")
+    found = python(code, OPENBLAS_CORETYPE="Haswell", OPENBLAS_NUM_THREADS="2")
+    assert found == ("SkylakeX True False True", "")
 
 
 @able

@@ -1,5 +1,7 @@
 """Every kernel against its formula: on the formulas' own cases and on large ones, for every type it claims."""
 
+import math
+
 import numpy as np
 import pytest
 from formula_cases import CASES, FORWARD_ONLY, Case, as_tuple, cases_of
@@ -243,29 +245,30 @@ def test_results_stay_as_they_are(case, dtype):
 WITH_OUT = [name for name, f in FORMULAS.items() if "out" in f.signature.parameters]
 
 
-@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("body, dtype", [("textbook", "float64"), ("kernel", "float64"), ("kernel", "float32")])
 @pytest.mark.parametrize("name", WITH_OUT)
-def test_results_are_put_where_they_are_wanted(name, plain):
+def test_results_are_put_where_they_are_wanted(name, body, dtype):
     """`out` takes the gradients of the weights, those of the inputs of attention, and what the optimiser makes."""
-    function = FORMULAS[name].formula if plain else FORMULAS[name]
+    function = FORMULAS[name].formula if body == "textbook" else FORMULAS[name]
     for case in cases_of(name.removesuffix("_backward")):
-        result = case.call(case.arguments)
+        arguments = in_type(case, dtype)
+        result = case.call(arguments)
         if name == "adamw":
             wanted = [x.copy() for x in result]
-            out = tuple(case.arguments[x].copy() for x in ("parameter", "mean", "variance"))
+            out = tuple(arguments[x].copy() for x in ("parameter", "mean", "variance"))
             inputs = dict(zip(("parameter", "mean", "variance"), out, strict=True))
-            given = function(**{**case.arguments, **inputs}, out=out)
+            given = function(**{**arguments, **inputs}, out=out)
         else:
-            dy = case.cotangent()
-            gradients = case.call_backward(dy, case.arguments, result)
+            dy = cotangent(case, dtype)
+            gradients = case.call_backward(dy, arguments, result)
             names = {"packed_attention_backward": case.wrt, "gelu_feed_forward_backward": ("weight1", "weight2")}
             names = names.get(name, ("table",) if name == "embedding_backward" else ("weight",))
             wanted = [gradients[n] for n in names]
-            out = tuple(np.zeros_like(case.arguments[n]) if name == "embedding_backward"
-                        else np.full_like(case.arguments[n], np.nan) for n in names)  # fmt: skip
+            out = tuple(np.zeros_like(arguments[n]) if name == "embedding_backward"
+                        else np.full_like(arguments[n], np.nan) for n in names)  # fmt: skip
             with_out = lambda dy, out=out, **known: function(dy, out=out if len(out) > 1 else out[0], **known)  # noqa: E731
             with_out.__signature__ = FORMULAS[name].signature
-            given = case.call_backward(dy, case.arguments, result, with_out)
+            given = case.call_backward(dy, arguments, result, with_out)
             given = [given[n] for n in names]
         for place, value, expected in zip(out, given, wanted, strict=True):
             assert value is place
@@ -273,11 +276,28 @@ def test_results_are_put_where_they_are_wanted(name, plain):
 
 
 def test_sums_are_added_to_what_is_there():
-    ids, table, dy = np.array([1, 1, 2]), np.zeros((4, 3)), np.ones((3, 3))
+    """An id that comes twice, one that is the padding's, and one that comes once."""
+    ids, table, dy = np.array([1, 1, 2, 3]), np.zeros((5, 3)), np.ones((4, 3))
     for function in (F.embedding_backward, F.embedding_backward.formula):
-        out = np.full((4, 3), 10.0)
+        out = np.full((5, 3), 10.0)
         function(dy, ids, table, 2, out)
-        np.testing.assert_array_equal(out, np.array([10, 12, 10, 10])[:, None] * np.ones(3))
+        np.testing.assert_array_equal(out, np.array([10, 12, 10, 11, 10])[:, None] * np.ones(3))
+
+
+@pytest.mark.parametrize("name", ["embedding", "gather_rows", "scatter_rows_backward"])
+def test_row_numbers_mean_what_they_mean_to_numpy(name):
+    """Negative ones count from the end; those outside the table are refused, and named."""
+    table = np.arange(12, dtype=np.float32).reshape(4, 3)
+    look_up = kernel_of(name, "float32")
+
+    def rows(numbers):
+        numbers = np.array(numbers)
+        return look_up(numbers, table) if name == "embedding" else look_up(table, numbers)
+
+    np.testing.assert_array_equal(rows([-1, 3, -4]), table[[3, 3, 0]])
+    for outside in (4, -5):
+        with pytest.raises(IndexError, match=f"index {outside} is out of bounds"):
+            rows([1, outside])
 
 
 # GELU
@@ -311,6 +331,17 @@ def test_polynomial_is_the_fit():
     assert np.abs((1 + np.tanh(x * stored(x * x))) / 2 - phi)[near].max() < 3e-8
 
 
+def test_error_of_the_kernels_erf():
+    """2 Φ(x) - 1 = erf(x/√2): the polynomial's own error, and the rounding that float32 adds."""
+    x = np.linspace(-9, 9, 18_001)
+    for dtype, allowed in (("float64", 5.8e-8), ("float32", 5e-7)):
+        inputs = x.astype(dtype)
+        twice, square = np.empty_like(inputs), np.empty_like(inputs)
+        activations.twice_cdf(inputs, square, twice)
+        erf = np.array([math.erf(value / math.sqrt(2)) for value in inputs.tolist()])
+        assert np.abs(twice - (1 + erf)).max() < allowed, dtype
+
+
 # attention
 
 
@@ -322,6 +353,25 @@ def test_small_products_are_products(monkeypatch):
         out = np.full((3, 37, 13), np.nan)
         attention_heads.small_products(a, b, out)
         np.testing.assert_allclose(out, a @ b, rtol=1e-13)
+
+
+def test_products_are_small_enough_for_the_calling_thread(monkeypatch):
+    """Threads that each ask BLAS for threads would be too many. Heads of BERT's size, long and short sequences."""
+    matmul, matrices, vectors = np.matmul, [], []
+
+    def recorded(a, b, **options):
+        size = a.shape[-2] * a.shape[-1] * (b.shape[-1] if b.ndim > 1 else 1)
+        (matrices if b.ndim > 1 else vectors).append(size)
+        return matmul(a, b, **options)
+
+    monkeypatch.setattr(np, "matmul", recorded)
+    rng = np.random.default_rng(0)
+    for length in (16, 128, 512):
+        lengths = np.array([length])
+        query, key, value, dy = (rng.normal(size=(length, 128)).astype(np.float32) for _ in range(4))
+        attention_heads.packed_attention(query, key, value, lengths, lengths, 2)
+        attention_heads.packed_attention_backward(dy, query, key, value, lengths, lengths, 2)
+    assert max(matrices) <= attention_heads.ONE_THREAD and max(vectors) <= attention_heads.ONE_THREAD_VECTOR
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -355,6 +405,21 @@ def test_scores_of_any_size(size):
     found = F.packed_attention(query * np.float32(size), key, value, lengths, lengths, 2)
     expected = F.packed_attention.formula(query.astype(float) * size, key.astype(float), value, lengths, lengths, 2)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1, size / 30))
+
+
+@pytest.mark.parametrize("by_query", [False, True])
+def test_large_scores_of_hidden_keys_do_not_count(by_query):
+    """Where a maximum is taken, it is one of the keys that may be read: all their shares would vanish else."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([6, 4])
+    query, key, value = (rng.normal(size=(10, 8)).astype(np.float32) for _ in range(3))
+    query *= 30
+    key[2] *= 300
+    mask = np.ones((2, 6 if by_query else 1, 6), bool)
+    mask[0, :, 2] = False
+    found = F.packed_attention(query, key, value, lengths, lengths, 2, mask)
+    exactly = F.packed_attention.formula(*(x.astype(float) for x in (query, key, value)), lengths, lengths, 2, mask)
+    np.testing.assert_allclose(found, exactly, rtol=0, atol=1e-4)
 
 
 def test_undefined_numbers_are_passed_on():

@@ -1,8 +1,8 @@
 """Blocks shared out among threads: each done once, errors and np.errstate carried over, no call waits for another."""
 
 import os
+import signal
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -41,13 +41,14 @@ def test_as_many_threads_as_asked_for(count):
     assert len(seen) == count and threading.get_ident() in seen
 
 
-def test_calls_on_few_elements_stay_in_the_calling_thread(count):
-    """In their order, and an error ends them; calls on many are shared."""
+def test_calls_on_few_elements_stay_in_the_calling_thread(count, monkeypatch):
+    """In their order, and no helper is asked; calls on many are shared."""
+    barrier = threading.Barrier(count, timeout=20)
+    share(lambda number: barrier.wait(), count, SHORT)
+    monkeypatch.setattr(threads._threads, "share", None)
     calls = []
     share(lambda number: calls.append((number, threading.get_ident())), 20, SHORT - 1)
     assert calls == [(number, threading.get_ident()) for number in range(20)]
-    barrier = threading.Barrier(count, timeout=20)
-    share(lambda number: barrier.wait(), count, SHORT)
 
 
 def test_an_error_is_raised_where_the_work_was_asked_for(count):
@@ -63,16 +64,22 @@ def test_an_error_is_raised_where_the_work_was_asked_for(count):
 
 
 def test_floating_point_errors_are_handled_as_the_caller_says(count):
-    x = np.zeros(4)
+    """Where there are helpers, only they divide."""
+    x, caller = np.zeros(4), threading.get_ident()
+    barrier = threading.Barrier(count, timeout=20)
+    settings = []
 
     def divide(number):
-        time.sleep(0.01)
-        x / x
+        barrier.wait()  # each thread has one number
+        settings.append(np.geterr()["invalid"])
+        if count == 1 or threading.get_ident() != caller:
+            x / x
 
     with np.errstate(invalid="raise"), pytest.raises(FloatingPointError):
-        share(divide, 8)
+        share(divide, count)
     with np.errstate(invalid="ignore"):
-        share(divide, 8)
+        share(divide, count)
+    assert settings[-count:] == ["ignore"] * count
 
 
 def test_calls_from_inside_and_from_other_threads(count):
@@ -123,6 +130,8 @@ def test_number_of_threads(monkeypatch):
     assert threads.core_count() == 5
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "none")
     assert threads.core_count() == 5
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    assert threads.core_count() == 7
     monkeypatch.setenv("BERTNP_THREADS", "3")
     assert threads.core_count() == 3
 
@@ -133,7 +142,13 @@ def test_a_forked_process_starts_helpers_of_its_own(count):
     share(lambda number: None, 4)
     child = os.fork()
     if child == 0:
-        calls = []
-        share(calls.append, 50)
-        os._exit(0 if len(calls) == 50 and threads.get_threads() == count else 1)
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60)
+            barrier = threading.Barrier(count, timeout=20)
+            share(lambda number: barrier.wait(), count)  # every helper is needed
+            code = int(threads.get_threads() != count)
+        finally:
+            os._exit(code)
     assert os.waitpid(child, 0)[1] == 0

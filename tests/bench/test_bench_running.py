@@ -74,21 +74,51 @@ def test_what_can_not_be_measured_is_said(runner, monkeypatch):
         runner.measure(Case("broken", "", "inference", {**TINY, "hidden_size": 15}, 1, 8), [])
 
 
+def run(seconds, peak=None, memory=1, least=0.5, most=3.0):
+    """What a process answers whose steps took so many seconds: their median, and the others as multiples of it."""
+    times = [least * seconds, seconds, most * seconds]
+    return {"seconds": times, "peak_bytes": memory, "versions": {}, "blas": {}, "check": [1.0],
+            "matrix_peak": peak}  # fmt: skip
+
+
 def test_ratios_and_shares_are_those_of_a_round():
-    """The second round finds the machine half as fast, the third has it twice as fast for one side only."""
+    """The second round finds the machine half as fast, the third has it twice as fast for one side only.
 
-    def run(seconds, peak=None):
-        return {"seconds": [seconds] * 3, "peak_bytes": 1, "versions": {}, "blas": {}, "check": [1.0],
-                "matrix_peak": peak}  # fmt: skip
-
+    Within a round, the shortest and the longest step stand at other ratios than the medians.
+    """
     found = {
         "bertnp": {"runs": [run(1.0, 40), run(2.0, 20), run(0.5, 40)]},
-        "torch": {"runs": [run(3.0), run(6.0), run(3.0)]},
+        "torch": {"runs": [run(seconds, least=0.9, most=1.5) for seconds in (3.0, 6.0, 3.0)]},
     }
     sides = running.summarise(found, {"threads": 1, "tokens": 5, "operations": 30})
     assert sides["torch"]["ratio"] == 3.0 and sides["torch"]["ratio_range"] == [3.0, 6.0]
     assert sides["bertnp"]["share"] == 0.75 and sides["torch"]["share"] == 0.25
     assert sides["bertnp"]["seconds"] == 1.0
+
+
+def test_ratio_of_memory_is_ours_to_theirs():
+    found = {"bertnp": {"runs": [run(1.0, memory=2), run(1.0, memory=3)]}, "torch": {"runs": [run(1.0, memory=12)]}}
+    sides = running.summarise(found, {"threads": 1})
+    assert sides["bertnp"]["peak_bytes"] == 3 and sides["torch"]["peak_bytes"] == 12
+    assert sides["torch"]["memory_ratio"] == 0.25 and "memory_ratio" not in sides["bertnp"]
+    found["torch"]["runs"][0]["peak_bytes"] = None  # where a system doesn't say
+    assert "memory_ratio" not in running.summarise(found, {"threads": 1})["torch"]
+
+
+def test_the_sides_take_turns_in_both_orders(monkeypatch):
+    """None of them always comes first, or always after the same other."""
+    turns = []
+
+    def process(self, module, request):
+        if "side" in request:
+            turns.append(request["side"])
+        return run(1.0)
+
+    monkeypatch.setattr(Runner, "process", process)
+    monkeypatch.setattr(Runner, "missing_packages", lambda self, module: [])
+    with Runner(threads=1, rounds=3) as runner:
+        runner.measure(tiny("inference-1x16"), ["textbook", "torch"])
+    assert turns == ["bertnp", "textbook", "torch", "torch", "textbook", "bertnp", "bertnp", "textbook", "torch"]
 
 
 def test_differing_results_are_shown(runner):

@@ -8,6 +8,7 @@ import bertnp
 import bertnp.functional as F
 from bertnp import Transformer, TransformerConfig
 from bertnp.backend import plain_formulas, to_numpy
+from bertnp.optim import AdamW
 
 SIZES = {"vocab_size": 19, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20}
 VARIANTS = {
@@ -231,6 +232,22 @@ def test_dropout_is_where_the_paper_has_it():
     assert model(**batch).loss == model(**batch).loss
 
 
+def test_gradients_with_dropout_of_attention():
+    """Along a random direction, with the same masks each time; sources and targets differ in length."""
+    model, batch = make_model(attention_probs_dropout_prob=0.3, hidden_dropout_prob=0.0), make_batch()
+    without = float(model(**batch).loss)
+    model.train().dropout_streams.hold = True
+    assert float(model(**batch).loss) != without
+    model.backward()
+    start, gradient = model.buffer.data.copy(), model.buffer.grad.copy()
+    direction = np.random.default_rng(0).normal(size=start.shape)
+    losses = []
+    for step in (1e-6, -1e-6):
+        model.buffer.data[...] = start + step * direction
+        losses.append(float(model(**batch).loss))
+    assert (losses[0] - losses[1]) / 2e-6 == pytest.approx(gradient @ direction, rel=1e-6)
+
+
 def test_saved_and_loaded(tmp_path):
     model, batch = make_model("separate tables", dtype=np.float32), make_batch()
     model.save_pretrained(tmp_path)
@@ -274,6 +291,11 @@ def test_logits_are_read_before_the_weights_change():
     model, batch = make_model(), make_batch()
     out = model(**batch)
     model.decoder.layer[0].output.dense.bias.data = np.ones(12)
+    with pytest.raises(RuntimeError, match="not read before"):
+        _ = out.logits
+    out = model(**batch)
+    model.backward()
+    AdamW(model).step()
     with pytest.raises(RuntimeError, match="not read before"):
         _ = out.logits
 

@@ -1,10 +1,13 @@
 """Padding taken out and put back, and dropout masks that depend on nothing but their key."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from bertnp.backend import get_backend, to_numpy
 from bertnp.nn import Dropout, DropoutStreams, Packing, Queries
+from bertnp.nn.packing import philox
 
 keep = np.array([[1, 1, 0, 1, 0, 0], [1, 1, 1, 1, 0, 1], [0, 0, 1, 0, 0, 0]], bool)
 B, S, K, T = 3, 6, 5, 9
@@ -127,6 +130,17 @@ def test_an_example_s_masks_do_not_depend_on_the_rest_of_the_batch():
     np.testing.assert_array_equal(short[:, :3, :3], short_alone.draw_attention(2)(dropout)[0])
 
 
+def test_masks_of_attention_to_other_sequences():
+    """One for each of a sequence's queries and each key of the other that it reads, be these more or fewer."""
+    dropout = Dropout(0.4)
+    dropout.site = 5
+    others = Packing(np.arange(7) < np.array([[2], [7], [4]]))
+    kept = Packing(keep, streams=streams()).draw_attention(2, others)(dropout)
+    assert kept.shape == (B, 2, K, 7)
+    for b, (n, m) in enumerate([(3, 2), (5, 7), (1, 4)]):
+        np.testing.assert_array_equal(kept[b, :, :n, :m], streams().keep(0.4, (2, n, m), 5, b))
+
+
 def test_masks_are_drawn_only_where_something_is_dropped():
     drawn = []
 
@@ -157,6 +171,19 @@ def test_draws_leave_no_trace():
     for shape in ((1,), (7,), (40_000,)):
         streams(seed=4).keep(0.2, shape, 2, 3)
         np.testing.assert_array_equal(streams().keep(0.5, (41,), 1, 2), first)
+
+
+def test_each_thread_draws_from_a_generator_of_its_own():
+    """One thread's draws between two of another's change nothing there."""
+    key, counter, other = [7, 0], [0, 3, 5, 11], [0, 1, 2, 4]
+    mine, drawn = philox(key, counter), []
+    first = mine.random_raw(6)
+    thread = threading.Thread(target=lambda: drawn.append(philox(key, other).random_raw(6)))
+    thread.start()
+    thread.join()
+    whole = np.random.Philox(key=key, counter=counter).random_raw(12)
+    np.testing.assert_array_equal(np.append(first, mine.random_raw(6)), whole)
+    np.testing.assert_array_equal(drawn[0], np.random.Philox(key=key, counter=other).random_raw(6))
 
 
 # some of the rows

@@ -193,6 +193,17 @@ def test_a_state_of_another_size_is_refused():
         optimizer.load_state_dict({**state, "mean": state["mean"][:-1]})
 
 
+def test_moments_take_no_memory_before_the_first_step(device):
+    model = small(device)
+    optimizer = AdamW(model)
+    optimizer.zero_grad()
+    assert optimizer.mean is optimizer.variance is None
+    set_gradients(model, 0)
+    assert optimizer.mean is optimizer.variance is None
+    optimizer.step()
+    assert optimizer.mean.shape == optimizer.variance.shape == model.buffer.data.shape
+
+
 def test_zero_grad():
     model = small()
     optimizer = AdamW(model)
@@ -260,11 +271,13 @@ def test_factors_of_the_learning_rate_and_frozen_parameters(device):
         for slow in slows.values():
             slow.step(model)
         optimizer.step()
-    found = values(model)
+    found, where = values(model), dict(model.named_parameters())
     for name, array in found.items():
         factor = factors.get(name, 1.0)
         if factor == 0:
             assert np.array_equal(array, before[name])
+            frozen = slice(where[name].start, where[name].start + where[name].size)
+            assert not to_numpy(optimizer.mean)[frozen].any() and not to_numpy(optimizer.variance)[frozen].any()
         else:
             for place, value in np.ndenumerate(array):
                 assert value == pytest.approx(slows[factor].numbers[name, place][0], rel=1e-13), name
