@@ -43,7 +43,8 @@ class Learning:
         self.train_texts = len(data)
         self.data, self.held_out_data = self.augment(data), held_out
         self.held_out = None if held_out is None else self.encode(held_out)
-        self.examples = self.encode(self.data)
+        examples = self.encode(self.data)
+        self.examples = examples.to_train() if getattr(examples, "unheld", ()) else examples
 
     def augment(self, data):
         """The training data, with changed copies if they are asked for."""
@@ -245,3 +246,6 @@ def note_details(examples):
         note(f"{examples.wordless:,} words have no token (invisible characters alone?) and can't be learned or found")
     if getattr(examples, "cut", ()):
         note(f"{len(examples.cut):,} questions were longer than their share of the window and were cut")
+    if getattr(examples, "unheld", ()):
+        note(f"{len(examples.unheld):,} questions have an answer that no window holds whole (is it longer than "
+             "--max-length allows, or of invisible characters?); training leaves them out")  # fmt: skip

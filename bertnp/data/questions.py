@@ -174,17 +174,19 @@ class EncodedQuestions(EncodedTexts):
     windows: the rows as the tokenizer's Encodings   contexts: (questions,) the paragraphs
     starts, ends: (n,) the tokens an answer starts with and ends with; 0, the [CLS], in windows that don't hold it whole
     cut: the numbers of questions that were too long
+    unheld: the numbers of questions with an answer that no window holds whole
     """
 
     by_token = True
 
-    def __init__(self, windows, contexts, starts=None, ends=None, pad_token_id=0, texts=None, cut=()):
+    def __init__(self, windows, contexts, starts=None, ends=None, pad_token_id=0, texts=None, cut=(), unheld=()):
         super().__init__([w.ids for w in windows], [w.type_ids for w in windows], None, pad_token_id, texts)
         self.windows = windows
         self.contexts = contexts
         self.starts = starts
         self.ends = ends
         self.cut = cut
+        self.unheld = unheld
         self.labels = None if starts is None else np.stack([starts, ends], axis=-1)  # (n, 2)
 
     def batch(self, rows):
@@ -192,6 +194,18 @@ class EncodedQuestions(EncodedTexts):
         if self.starts is not None:
             batch |= {"start_positions": self.starts[rows], "end_positions": self.ends[rows]}
         return batch
+
+    def to_train(self):
+        """The windows of all questions but the `unheld` ones, of which a model would learn that they have no answer.
+
+        ValueError where none is left.
+        """
+        rows = np.flatnonzero(~np.isin(self.texts, self.unheld))
+        if not len(rows):
+            raise ValueError("no window holds an answer whole: there is nothing to learn (see --max-length)")
+        windows, places = [self.windows[row] for row in rows], (self.starts[rows], self.ends[rows])
+        return EncodedQuestions(windows, self.contexts, *places, self.pad_token_id, self.texts[rows], self.cut,
+                                self.unheld)  # fmt: skip
 
     def merge(self, logits, top_k=1, max_answer_length=30, no_answer=False):
         """For each question the best answers, over all its windows: see `find_answers`.
@@ -224,15 +238,18 @@ def encode_questions(tokenizer, questions, contexts, answers=None, max_length=38
     """
     questions, cut = shortened(tokenizer, list(questions), min(LONGEST_QUESTION, (max_length - 3) // 2))
     windows, owners = text_windows(tokenizer, questions, list(contexts), max_length, stride)
-    starts = ends = None
+    starts, ends, unheld = None, None, []
     if answers is not None:
         places = [answer_tokens(window, answers[text][:1]) for window, text in zip(windows, owners, strict=True)]
         starts, ends = np.array(places, np.int64).reshape(-1, 2).T
-    return EncodedQuestions(windows, list(contexts), starts, ends, tokenizer.pad_token_id, owners, cut)
+        held = set(owners[ends > 0].tolist())
+        unheld = [text for text, given in enumerate(answers) if given and text not in held]
+    return EncodedQuestions(windows, list(contexts), starts, ends, tokenizer.pad_token_id, owners, cut, unheld)
 
 
 def answer_tokens(window, answers):
-    """The first and the last token of an answer, [(text, start)], in a window; (0, 0) where some of it is missing.
+    """The first and the last token of an answer, [(text, start)], in a window; (0, 0) where some of it is missing,
+    or where none of its characters is in a token.
 
     The answer starts in the last token that begins no later than it, and ends in the first that ends no sooner.
     """
@@ -246,4 +263,5 @@ def answer_tokens(window, answers):
         return 0, 0
     first = max(place for place in places if offsets[place][0] <= start)
     last = min(place for place in places if offsets[place][1] >= stop)
-    return (first, last) if first <= last else (0, 0)
+    seen = any(offsets[place][0] < stop and offsets[place][1] > start for place in range(first, last + 1))
+    return (first, last) if seen else (0, 0)

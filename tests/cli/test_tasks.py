@@ -318,6 +318,24 @@ def test_what_was_repaired_is_told_and_counted(run, pretrained, tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_answers_longer_than_any_window_are_told_and_not_learned(run, pretrained, tmp_path):
+    squad, long = squad_file(tmp_path / "a.json", 4), tmp_path / "long.json"
+    data = json.loads(squad.read_text(encoding="utf-8"))
+    question = data["data"][0]["paragraphs"][2]["qas"][0]
+    question["answers"] = [{"text": data["data"][0]["paragraphs"][2]["context"], "answer_start": 0}]
+    long.write_text(json.dumps(data), encoding="utf-8")
+    command = ("--task", "span", "--model", pretrained, "--hold-out", "0", "--max-length", "12", *BRIEF[:-1])
+    _, _, err = run("finetune", squad, "-o", tmp_path / "a", *command)
+    assert "window" not in err
+    _, _, err = run("finetune", long, "-o", tmp_path / "b", *command)
+    assert "1 questions have an answer that no window holds whole" in err
+    windows = [record_of(tmp_path / name)["settings"]["train_examples"] for name in "ab"]
+    assert windows[0] == 4 * windows[1] // 3 > 4
+    code, out, err = run("evaluate", long, "--model", tmp_path / "b", "--max-length", "12")
+    assert code == 0 and out.startswith("texts  4\n") and "1 questions have an answer that no window holds" in err
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_labels_unseen_in_training_are_refused(run, refused, pretrained, tmp_path):
     file = tmp_path / "a.conll"
     file.write_text(CONLL, encoding="utf-8")

@@ -110,6 +110,23 @@ def test_windows_and_the_places_of_answers():
     assert "song was dull" in shown and "[CLS]" in shown
 
 
+def test_questions_whose_answer_no_window_holds_are_not_trained_on():
+    """One too long for any window, and one of characters that give no token; not what has no answer, or a short one."""
+    answers = [[(CONTEXT[13:60], 13)], [("song", CONTEXT.index("song"))], [], [("\u200b", 9)]]
+    contexts = [CONTEXT] * 3 + ["the film \u200b was lovely ."]
+    encoded = encode_questions(tiny_tokenizer(), ["?"] * 4, contexts, answers, max_length=10, stride=3)
+    assert encoded.unheld == [0, 3] and set(encoded.texts) == {0, 1, 2, 3}
+    training = encoded.to_train()
+    rows = np.flatnonzero(np.isin(encoded.texts, [1, 2]))
+    assert len(training) == len(rows) and training.unheld == [0, 3]
+    for row, before in enumerate(rows):
+        batch, expected = training.batch([row]), encoded.batch([before])
+        assert all((batch[name] == expected[name]).all() for name in expected)
+    with pytest.raises(ValueError, match="no window holds an answer whole"):
+        encode_questions(tiny_tokenizer(), ["?"], [CONTEXT], answers[:1], max_length=10, stride=3).to_train()
+    assert encode_questions(tiny_tokenizer(), ["?"], [CONTEXT], answers[:1], max_length=32, stride=3).unheld == []
+
+
 def test_long_questions_are_cut_and_strides_checked():
     tokenizer = tiny_tokenizer()
     encoded = encode_questions(tokenizer, ["very " * 40, "was it ?"], [CONTEXT] * 2, max_length=23, stride=5)
