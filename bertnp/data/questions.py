@@ -57,9 +57,10 @@ def read_questions(path, labelled=True):
 
     labelled: whether to read answers, too
 
-    An answer that is not where the file says, but elsewhere in its paragraph, is put there: where it is nearest. That
-    and questions about empty paragraphs are noted, with their number. Raises FileNotFoundError, or ValueError naming
-    file and question: no such JSON, an answer that isn't in its paragraph, an id that stands there twice.
+    An answer that is not where the file says, but elsewhere in its paragraph, is put there: where it is nearest. That,
+    questions about empty paragraphs, questions without an id and answers to what is said to be impossible are noted,
+    with their number. Raises FileNotFoundError, or ValueError naming file and question: no such JSON, an answer that
+    isn't in its paragraph or isn't there at all, an id that stands there twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,7 +70,7 @@ def read_questions(path, labelled=True):
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
     found = Questions([], [], [], [] if labelled else None, [], str(path))
-    empty = 0
+    empty, nameless, impossible = 0, [], []
     for number, paragraph in enumerate(_paragraphs(data, path)):
         context = _entry(paragraph, "context", str, f"{path}, paragraph {number + 1}")
         questions = _entry(paragraph, "qas", list, f"{path}, paragraph {number + 1}")
@@ -77,11 +78,20 @@ def read_questions(path, labelled=True):
         for place, question in enumerate(questions, 1):
             where = f"{path}, paragraph {number + 1}, question {place}"
             _add_question(found, question, context, number, where, labelled)
+            if question.get("id") is None:
+                nameless.append(found.ids[-1])
+            if labelled and question.get("is_impossible") and question.get("answers"):
+                impossible.append(found.ids[-1])
     check_ids(found)
     if not found.questions:
         raise ValueError(f"{path}: there are no questions in it")
     if empty:
         found.notes.append(f"{path}: {empty:,} empty paragraphs: questions about them have no answer")
+    if nameless:
+        found.notes.append(f"{path}: {len(nameless):,} questions without an id; they got one (first: {nameless[0]!r})")
+    if impossible:
+        found.notes.append(f"{path}: {len(impossible):,} questions have answers though is_impossible says that there "
+                           f"is none (first: {impossible[0]!r}); they were read as without answer")  # fmt: skip
     if labelled:
         place_answers(found)
     return found
@@ -109,14 +119,14 @@ def _add_question(found, record, context, paragraph, where, labelled):
     question = _entry(record, "question", str, where)
     if not question.strip():
         raise ValueError(f"{where}: the question is blank")
-    identity = record.get("id", f"{paragraph + 1}-{len(found.ids) + 1}")
-    found.ids.append(str(identity))
+    identity = record.get("id")
+    found.ids.append(f"{paragraph + 1}-{len(found.ids) + 1}" if identity is None else str(identity))
     found.questions.append(question.strip())
     found.contexts.append(context)
     found.paragraphs.append(paragraph)
     if labelled:
         answers = [] if record.get("is_impossible") else _entry(record, "answers", list, where)
-        if not (answers or "is_impossible" in record):
+        if not (answers or record.get("is_impossible")):
             raise ValueError(f'{where}: no answers; a question without an answer has "is_impossible": true')
         found.answers.append([(_entry(a, "text", str, where), a.get("answer_start")) for a in answers])
 

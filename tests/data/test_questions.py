@@ -61,6 +61,18 @@ def test_an_empty_paragraph_is_mentioned(tmp_path):
     assert encoded.merge(np.ones((encoded.lengths.sum(), 2))) == [[]]
 
 
+def test_made_up_ids_and_answers_to_the_impossible_are_mentioned(tmp_path):
+    questions = [question("a", "what ?", ("was", 9)), question(None, "?", ("was", 9)), {"question": "?", "answers": [],
+                 "is_impossible": True}, question("d", "?", ("film", 4), is_impossible=True)]  # fmt: skip
+    file = squad(tmp_path / "q.json", (CONTEXT, questions))
+    found = read_questions(file)
+    assert found.ids == ["a", "1-2", "1-3", "d"] and found.answers == [[("was", 9)], [("was", 9)], [], []]
+    nameless = f"{file}: 2 questions without an id; they got one (first: '1-2')"
+    assert found.notes == [nameless, f"{file}: 1 questions have answers though is_impossible says that there is none "
+                                     "(first: 'd'); they were read as without answer"]  # fmt: skip
+    assert read_questions(file, labelled=False).notes == [nameless]
+
+
 @pytest.mark.parametrize(
     ("paragraphs", "message"),
     [
@@ -69,6 +81,7 @@ def test_an_empty_paragraph_is_mentioned(tmp_path):
         ([(CONTEXT, [question("a", "?", ("was", 9)), question("a", "?", ("was", 9))])],
          "2 questions have the id 'a'; give each its own"),
         ([(CONTEXT, [question("a", "?")])], "paragraph 1, question 1: no answers; a question without an answer has"),
+        ([(CONTEXT, [question("a", "?", is_impossible=False)])], "question 1: no answers; a question without"),
         ([(CONTEXT, [question("a", " ", ("was", 9))])], "paragraph 1, question 1: the question is blank"),
         ([(CONTEXT, [{"id": "a", "answers": []}])], "question 1: expected a text as 'question', got None"),
         ([("", [question("a", "?", ("was", 9))])], "question 'a': the answer 'was' is not in its paragraph"),
