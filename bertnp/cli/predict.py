@@ -11,7 +11,7 @@ jsonl a JSON object, with every probability):
 import json
 import sys
 
-from bertnp.cli.arguments import add_device_arguments, add_model_argument, load_classifier, note, number
+from bertnp.cli.arguments import add_device_arguments, add_model_argument, load_classifier, note, note_cut, number
 from bertnp.cli.predictions import PREDICTORS
 from bertnp.cli.reading import load_task
 from bertnp.cli.texts import add_text_arguments, keeps_every_letter, one_line_each, read_texts
@@ -73,7 +73,10 @@ def predict_sequences(args):
     classifier = load_classifier(args)
     write = write_json if args.format == "jsonl" else write_text
     for texts, pairs in chunks:
-        for row, result in enumerate(classifier(texts, pairs)):
+        examples = classifier.encode(texts, pairs)
+        if classifier.stride is None:
+            note_cut(examples, classifier.max_length, "texts")
+        for row, result in enumerate(classifier.classify(examples)):
             write(texts[row], pairs and pairs[row], result, classifier.kind)
         sys.stdout.flush()
 
