@@ -31,6 +31,9 @@ class Setting(argparse.Action):
                                              f"{', '.join(SHORT)}), got {part!r}")  # fmt: skip
             option = parser._option_string_actions[f"--{name}"]
             each = [(written, self.value(option, written)) for written in listed.split(",")]
+            for place, (written, value) in enumerate(each):
+                if value in [before for _, before in each[:place]]:
+                    raise argparse.ArgumentError(self, f"{name}={written} is given twice")
             found.append((option.dest, each))
         names = [name for name, _ in found]
         if len(set(names)) < len(names):
