@@ -85,6 +85,9 @@ class Sweep:
 
     def __init__(self, args):
         self.axes = args.sweep or []
+        if self.axes and not (args.eval or args.hold_out):
+            raise ValueError("--sweep: with --hold-out 0 there is nothing to compare the trainings by; hold out a "
+                             "share, or give an --eval FILE")  # fmt: skip
         self.runs, self.written = [], []
         for chosen in itertools.product(*(values for _, values in self.axes)) if self.axes else ():
             one = copy.copy(args)
