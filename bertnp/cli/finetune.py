@@ -131,6 +131,7 @@ def run(args):
     sweep = Sweep(args)
     first = sweep.runs[0] if sweep else args
     learning = Learning(first, processes)
+    sweep.check(learning)
     folder = output / sweep.name(first) if sweep else output
     model = learning.load_model(args.seed)
     trainer = learning.trainer(model, args.seed, folder if args.seeds is None else folder / f"seed-{args.seed}")

@@ -107,6 +107,14 @@ class Sweep:
         written = self.written[self.runs.index(one)]
         return ",".join(f"{name}={value}" for (name, _), value in zip(self.axes, written, strict=True))
 
+    def check(self, learning):
+        """ValueError naming the run whose settings won't do, before the first one is trained."""
+        for one in self.runs[1:]:
+            try:
+                learning.check(one)
+            except ValueError as error:
+                raise ValueError(f"--sweep {self.name(one)}: {error}") from None
+
     def add(self, one, records):
         """Note what came of a run."""
         best = [record["best"] for record in records]

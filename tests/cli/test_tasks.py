@@ -211,6 +211,32 @@ def test_sweeps_make_a_table_and_go_on(run, pretrained, train_file, tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_class_weights_and_none_can_be_compared(run, pretrained, train_file, tmp_path):
+    command = ("finetune", train_file, "--model", pretrained, "-o", tmp_path, "--overwrite", *BRIEF)
+    assert run(*command, "--sweep", "class-weights=none,balanced,pos=9")[0] == 0
+    weights = [record_of(tmp_path / f"class_weights={name}")["settings"]["class_weights"]
+               for name in ("none", "balanced", "pos=9")]  # fmt: skip
+    assert weights == [None, "balanced", {"pos": 9}]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("freeze=1,7", "freeze=7: layers: expected 0 to 1 layers to freeze, got 7"),
+        ("max-length=8,900", "max_length=900: max_length: 900 tokens are more than the model's 24 positions"),
+        ("stride=2,30", "stride=30: stride=30 must be smaller than"),
+        ("fraction=1,0.001", "fraction=0.001: 0.001 of 30 examples is none"),
+        ("class-weights=pos=1,other=2", "class_weights=other=2: --class-weights: there is no class 'other'"),
+        ("layer-decay=1,1.5", "layer_decay=1.5: layer_decay: expected a number above 0, up to 1, got 1.5"),
+    ],
+)
+def test_all_settings_of_a_sweep_are_looked_at_first(refused, pretrained, train_file, tmp_path, setting, message):
+    command = ("finetune", train_file, "--model", pretrained, "-o", tmp_path / "out", "--hold-out", "0.25", "--quiet")
+    assert f"--sweep lr=1,{message}" in refused(*command, "--sweep", "lr=1", setting)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_amounts_of_data_with_and_without_changed_copies(run, pretrained, train_file, tmp_path):
     output = tmp_path / "out"
     code, _, err = run("finetune", train_file, "--model", pretrained, "-o", output, *BRIEF, "--fractions", "0.25,1",
@@ -284,6 +310,8 @@ def squad_with(**changes):
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "speed=1"), "argument --sweep: expected NAME=VALUE"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=fast"), "--lr: expected a number of at least 0"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=1", "lr=2"), "lr is given twice"),
+        ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=1e-3,1,0.001"), "lr=0.001 is given twice"),
+        ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=1,2"), "--hold-out 0 there is nothing to compare"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--fractions", "0,1"), "--fraction: expected a number above 0"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--augment", "shout=1"), "expected dropout, swap, replace with"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--freeze", "2"), "expected 0 to 1 layers to freeze, got 2"),
