@@ -10,7 +10,8 @@ Tasks and their files:
   pair        the same with two sentences
   regression  a sentence, or two, and a number
   multilabel  a sentence and its labels, with commas between them
-  token       CoNLL: a word and its tag on each line, a blank line after each sentence
+  token       CoNLL: a word and its tag on each line, a blank line after each sentence; of
+              more columns the first and the last, or those that --text and --label number
   span        questions about paragraphs: JSON of SQuAD, version 1.1 or 2.0
   choice      JSON lines: {"context": ..., "choices": [...], "label": 0}
 """
