@@ -56,6 +56,9 @@ def run(args):
         if getattr(args, option) and task != belongs:
             raise ValueError(f"--{option.replace('_', '-')}: the model in {args.model} is for the task {task}, not "
                              f"{belongs}")  # fmt: skip
+    if task == "pair" and not (args.second or args.pair):
+        raise ValueError(f"the model in {args.model} is for pairs of sentences: give a --second for each text, or a "
+                         "--file with its --pair")  # fmt: skip
     if task in PREDICTORS:
         if args.second or getattr(args, "pair", None):
             raise ValueError(f"pairs of texts are nothing for the task {task}")

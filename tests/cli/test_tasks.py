@@ -161,6 +161,9 @@ def test_pairs_by_their_usual_names(run, refused, pretrained, tmp_path):
     settings = record_of(output)["settings"]
     assert settings["columns"] == {"text": "premise", "pair": "hypothesis", "label": "label"}
     assert run("evaluate", file, "--model", output)[0] == 0
+    assert run("predict", "the film", "--second", "it was fine", "--model", output)[0] == 0
+    assert run("predict", "--file", file, "--text", "premise", "--pair", "hypothesis", "--model", output)[0] == 0
+    assert "is for pairs of sentences: give a --second" in refused("predict", "the film", "--model", output)
     single = write_table(tmp_path / "single.tsv", toy_sentences(24))
     assert "say which column holds the pair" in refused("evaluate", single, "--model", output)
     assert "say which column holds the pair" in refused("finetune", single, "--task", "pair", "--model", pretrained,
@@ -292,6 +295,7 @@ def squad_with(**changes):
     [
         ("token", CONLL + "book\n", (), "line 10: a word without a tag: 'book'"),
         ("token", CONLL + "book\tX-thing\n", (), "line 10: the tag 'X-thing' is not of the scheme BIO"),
+        ("token", CONLL.replace("\n\n", "\n").replace("\t", " was it\t"), (), "6 of 6 lines have a text in"),
         ("token", CONLL, ("--text", "word"), "--text: expected the number of a column, from 1, got 'word'"),
         ("token", CONLL, ("--delimiter", ";"), "--delimiter: files of the task token have no such option"),
         ("token", CONLL, ("--augment", "swap=0.1"), "--augment: the task token needs its words as they are"),
