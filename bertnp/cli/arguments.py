@@ -142,10 +142,11 @@ def text(value):
 
 def note_cut(examples, max_length, what):
     """Say how many texts are so long that they may have been cut."""
-    full = int((examples.lengths >= max_length).sum())
-    if full:
-        share = f"{full:,} of {len(examples):,} {what}"
-        note(f"{share} fill all {max_length} tokens; what is longer was cut (see --max-length)")
+    from bertnp.pipelines.checks import cut_texts
+
+    found = cut_texts(examples, max_length, what)
+    if found:
+        note(f"{found} (see --max-length)")
 
 
 def make_writable(folder):

@@ -10,7 +10,8 @@ Tasks and their files:
   pair        the same with two sentences
   regression  a sentence, or two, and a number
   multilabel  a sentence and its labels, with commas between them
-  token       CoNLL: a word and its tag on each line, a blank line after each sentence
+  token       CoNLL: a word and its tag on each line, a blank line after each sentence; of
+              more columns the first and the last, or those that --text and --label number
   span        questions about paragraphs: JSON of SQuAD, version 1.1 or 2.0
   choice      JSON lines: {"context": ..., "choices": [...], "label": 0}
 """
@@ -72,7 +73,8 @@ def add_arguments(parser):
                        "no windows; for token and span a quarter of the window, at most 128)")  # fmt: skip
     group.add_argument("--group-by-length", action="store_true", help="batches of texts of like length: less padding")
     group.add_argument("--class-weights", type=class_weights, metavar="WEIGHTS",
-                       help="balanced, or NAME=WEIGHT,... for how often an example of a class counts")  # fmt: skip
+                       help="balanced, none, or NAME=WEIGHT,... for how often an example of a class counts (default: "
+                       "none)")  # fmt: skip
     group.add_argument("--label-smoothing", type=number(float, 0, 1), default=0.0, metavar="SHARE",
                        help="move this share of the target to all classes alike (default: 0)")  # fmt: skip
     group.add_argument("--layer-decay", type=number(float, 0, exclusive=True), default=1.0, metavar="FACTOR",
@@ -95,8 +97,10 @@ def add_arguments(parser):
 
 
 def class_weights(text):
-    """balanced, or a=2,b=0.5 as a dictionary."""
-    return "balanced" if text == "balanced" else named_numbers(text, "balanced or NAME=WEIGHT,...")
+    """balanced, none (None), or a=2,b=0.5 as a dictionary."""
+    if text in ("balanced", "none"):
+        return None if text == "none" else text
+    return named_numbers(text, "balanced, none or NAME=WEIGHT,...")
 
 
 def augmentation(text):
@@ -128,6 +132,7 @@ def run(args):
     sweep = Sweep(args)
     first = sweep.runs[0] if sweep else args
     learning = Learning(first, processes)
+    sweep.check(learning)
     folder = output / sweep.name(first) if sweep else output
     model = learning.load_model(args.seed)
     trainer = learning.trainer(model, args.seed, folder if args.seeds is None else folder / f"seed-{args.seed}")

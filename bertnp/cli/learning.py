@@ -1,5 +1,7 @@
 """A task with its data, as the command line says: what `bertnp finetune` trains, once or many times."""
 
+import copy
+
 import numpy as np
 
 from bertnp.cli.arguments import float_type_for, note, note_cut, text
@@ -33,17 +35,38 @@ class Learning:
         self.task.check(data, self.names)
         if held_out is None and args.hold_out > 0:
             data, held_out = self.task.split(data, args.hold_out, args.split_seed)
+        self.all = data
         data = share_of(data, args.fraction, args.split_seed)
         self.counts = self.task.counts(data, self.names)
         self.tokenizer = BertTokenizer.from_pretrained(args.model)
         check_vocabulary(config, self.tokenizer)
-        default = min(self.task.max_length, longest_input(config, self.tokenizer))
-        self.max_length = longest_input(config, self.tokenizer, args.max_length or default)
-        self.stride = self.task.stride(args.stride, self.max_length)
+        self.set_lengths(config)
         self.train_texts = len(data)
         self.data, self.held_out_data = self.augment(data), held_out
         self.held_out = None if held_out is None else self.encode(held_out)
-        self.examples = self.encode(self.data)
+        examples = self.encode(self.data)
+        self.examples = examples.to_train() if getattr(examples, "unheld", ()) else examples
+
+    def set_lengths(self, config):
+        """How long a row may be, and what windows share."""
+        default = min(self.task.max_length, longest_input(config, self.tokenizer))
+        self.max_length = longest_input(config, self.tokenizer, self.args.max_length or default)
+        self.stride = self.task.stride(self.args.stride, self.max_length)
+
+    def check(self, args):
+        """ValueError where other settings won't do, those of a later run of a sweep; tried on a very small model."""
+        other, config = copy.copy(self), BertConfig.from_pretrained(args.model)
+        other.args = args
+        other.set_lengths(config)
+        if (other.max_length, other.stride) != (self.max_length, self.stride):
+            other.encode(self.data)
+            if self.held_out_data is not None:
+                other.encode(self.held_out_data)
+        other.data = share_of(self.all, args.fraction, args.split_seed)
+        small = {"hidden_size": config.num_attention_heads, "intermediate_size": 1}
+        model = self.task.head(config.copy(**small, **self.task.config(self.names)))
+        other.set_loss(model)
+        other.trainer(model, args.seed, None)
 
     def augment(self, data):
         """The training data, with changed copies if they are asked for."""
@@ -93,8 +116,11 @@ class Learning:
             if not name.startswith(("classifier.", "qa_outputs.")):
                 raise ValueError(f"{args.model}: {name} has shape {found}, but config.json asks for {expected}")
         model.config.finetuning_task = self.task.name
-        self.task.set_loss(model, self.data, self.names, args.label_smoothing, args.class_weights)
+        self.set_loss(model)
         return model
+
+    def set_loss(self, model):
+        self.task.set_loss(model, self.data, self.names, self.args.label_smoothing, self.args.class_weights)
 
     def trainer(self, model, seed, folder):
         args = self.args
@@ -245,3 +271,6 @@ def note_details(examples):
         note(f"{examples.wordless:,} words have no token (invisible characters alone?) and can't be learned or found")
     if getattr(examples, "cut", ()):
         note(f"{len(examples.cut):,} questions were longer than their share of the window and were cut")
+    if getattr(examples, "unheld", ()):
+        note(f"{len(examples.unheld):,} questions have an answer that no window holds whole (is it longer than "
+             "--max-length allows, or of invisible characters?); training leaves them out")  # fmt: skip

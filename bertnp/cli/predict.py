@@ -11,7 +11,7 @@ jsonl a JSON object, with every probability):
 import json
 import sys
 
-from bertnp.cli.arguments import add_device_arguments, add_model_argument, load_classifier, note, number
+from bertnp.cli.arguments import add_device_arguments, add_model_argument, load_classifier, note, note_cut, number
 from bertnp.cli.predictions import PREDICTORS
 from bertnp.cli.reading import load_task
 from bertnp.cli.texts import add_text_arguments, keeps_every_letter, one_line_each, read_texts
@@ -56,6 +56,9 @@ def run(args):
         if getattr(args, option) and task != belongs:
             raise ValueError(f"--{option.replace('_', '-')}: the model in {args.model} is for the task {task}, not "
                              f"{belongs}")  # fmt: skip
+    if task == "pair" and not (args.second or args.pair):
+        raise ValueError(f"the model in {args.model} is for pairs of sentences: give a --second for each text, or a "
+                         "--file with its --pair")  # fmt: skip
     if task in PREDICTORS:
         if args.second or getattr(args, "pair", None):
             raise ValueError(f"pairs of texts are nothing for the task {task}")
@@ -73,7 +76,10 @@ def predict_sequences(args):
     classifier = load_classifier(args)
     write = write_json if args.format == "jsonl" else write_text
     for texts, pairs in chunks:
-        for row, result in enumerate(classifier(texts, pairs)):
+        examples = classifier.encode(texts, pairs)
+        if classifier.stride is None:
+            note_cut(examples, classifier.max_length, "texts")
+        for row, result in enumerate(classifier.classify(examples)):
             write(texts[row], pairs and pairs[row], result, classifier.kind)
         sys.stdout.flush()
 

@@ -6,6 +6,8 @@ import sys
 import numpy as np
 
 import bertnp.functional as F
+from bertnp.cli.arguments import note_cut
+from bertnp.cli.learning import note_details
 from bertnp.cli.texts import keeps_every_letter, one_line_each, read_texts
 from bertnp.data import encode_choices, encode_questions, encode_words, read_choices, read_questions, read_tagged
 from bertnp.training import predict_logits
@@ -21,6 +23,9 @@ class Predictor:
         self.loaded = load(args)
 
     def logits(self, examples):
+        if self.loaded.stride is None:
+            note_cut(examples, self.loaded.max_length, "texts")
+        note_details(examples)
         return predict_logits(self.loaded.model, examples, self.args.batch_size)[0]
 
     @property

@@ -7,7 +7,7 @@ object for each.
 import json
 import sys
 
-from bertnp.cli.arguments import add_device_arguments, add_model_argument, add_table_arguments, number
+from bertnp.cli.arguments import add_device_arguments, add_model_argument, add_table_arguments, note_cut, number
 from bertnp.cli.embed import add_encoder_arguments, load_encoder
 from bertnp.cli.texts import check_texts, keeps_every_letter, one_line_each, read_texts
 
@@ -37,7 +37,11 @@ def run(args):
     check_texts([args.query])
     args.texts = []
     texts = [text for chunk, _ in read_texts(args) for text in chunk]
-    found = load_encoder(args).rank(args.query, texts, args.top_k, args.query_prompt, args.prompt, progress=True)
+    encoder = load_encoder(args)
+    query_prompt, prompt = encoder.ranking_prompts(args.query_prompt, args.prompt)
+    note_cut(encoder.tokenize([args.query], query_prompt), encoder.max_length, "queries")
+    note_cut(encoder.tokenize(texts, prompt), encoder.max_length, "texts")
+    found = encoder.rank(args.query, texts, args.top_k, query_prompt, prompt, progress=True)
     for result in found:
         place = result["index"] + 1
         if args.format == "jsonl":

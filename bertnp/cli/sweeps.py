@@ -31,6 +31,9 @@ class Setting(argparse.Action):
                                              f"{', '.join(SHORT)}), got {part!r}")  # fmt: skip
             option = parser._option_string_actions[f"--{name}"]
             each = [(written, self.value(option, written)) for written in listed.split(",")]
+            for place, (written, value) in enumerate(each):
+                if value in [before for _, before in each[:place]]:
+                    raise argparse.ArgumentError(self, f"{name}={written} is given twice")
             found.append((option.dest, each))
         names = [name for name, _ in found]
         if len(set(names)) < len(names):
@@ -82,6 +85,9 @@ class Sweep:
 
     def __init__(self, args):
         self.axes = args.sweep or []
+        if self.axes and not (args.eval or args.hold_out):
+            raise ValueError("--sweep: with --hold-out 0 there is nothing to compare the trainings by; hold out a "
+                             "share, or give an --eval FILE")  # fmt: skip
         self.runs, self.written = [], []
         for chosen in itertools.product(*(values for _, values in self.axes)) if self.axes else ():
             one = copy.copy(args)
@@ -100,6 +106,14 @@ class Sweep:
         """The name of a run's folder: lr=2e-5,batch_size=16"""
         written = self.written[self.runs.index(one)]
         return ",".join(f"{name}={value}" for (name, _), value in zip(self.axes, written, strict=True))
+
+    def check(self, learning):
+        """ValueError naming the run whose settings won't do, before the first one is trained."""
+        for one in self.runs[1:]:
+            try:
+                learning.check(one)
+            except ValueError as error:
+                raise ValueError(f"--sweep {self.name(one)}: {error}") from None
 
     def add(self, one, records):
         """Note what came of a run."""

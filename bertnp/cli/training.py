@@ -10,6 +10,7 @@ from bertnp.training import Callback
 from bertnp.training.trainer import METRICS_FILE
 
 SCHEDULES = ("linear", "constant", "cosine", "google", "polynomial", "inverse_sqrt")
+ENDED = ("finished", "early stopping")  # what a record says of a training that has come to its end
 
 
 def add_training_arguments(group, lr, batch_size, warmup):
@@ -75,7 +76,7 @@ def finished(folder):
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
-    return record if record.get("ended") in ("finished", "early stopping") else None
+    return record if record.get("ended") in ENDED else None
 
 
 def file_hash(path):
@@ -101,6 +102,10 @@ def tell_interrupted(trainer):
     from bertnp.training.checkpoints import checkpoints
 
     best, saved = trainer.record["best"], checkpoints(trainer.output)
+    if trainer.record["ended"] in ENDED:
+        print(f"\nstopped after the training had ended: the best model, of epoch {best['epoch']:g}, is in "
+              f"{trainer.output}; pictures may be missing")  # fmt: skip
+        return
     if best is None and not saved:
         print("\nstopped before anything was saved: nothing is kept")
         return

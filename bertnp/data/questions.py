@@ -57,9 +57,10 @@ def read_questions(path, labelled=True):
 
     labelled: whether to read answers, too
 
-    An answer that is not where the file says, but elsewhere in its paragraph, is put there: where it is nearest. That
-    and questions about empty paragraphs are noted, with their number. Raises FileNotFoundError, or ValueError naming
-    file and question: no such JSON, an answer that isn't in its paragraph, an id that stands there twice.
+    An answer that is not where the file says, but elsewhere in its paragraph, is put there: where it is nearest. That,
+    questions about empty paragraphs, questions without an id and answers to what is said to be impossible are noted,
+    with their number. Raises FileNotFoundError, or ValueError naming file and question: no such JSON, an answer that
+    isn't in its paragraph or isn't there at all, an id that stands there twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,7 +70,7 @@ def read_questions(path, labelled=True):
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from None
     found = Questions([], [], [], [] if labelled else None, [], str(path))
-    empty = 0
+    empty, nameless, impossible = 0, [], []
     for number, paragraph in enumerate(_paragraphs(data, path)):
         context = _entry(paragraph, "context", str, f"{path}, paragraph {number + 1}")
         questions = _entry(paragraph, "qas", list, f"{path}, paragraph {number + 1}")
@@ -77,11 +78,20 @@ def read_questions(path, labelled=True):
         for place, question in enumerate(questions, 1):
             where = f"{path}, paragraph {number + 1}, question {place}"
             _add_question(found, question, context, number, where, labelled)
+            if question.get("id") is None:
+                nameless.append(found.ids[-1])
+            if labelled and question.get("is_impossible") and question.get("answers"):
+                impossible.append(found.ids[-1])
     check_ids(found)
     if not found.questions:
         raise ValueError(f"{path}: there are no questions in it")
     if empty:
         found.notes.append(f"{path}: {empty:,} empty paragraphs: questions about them have no answer")
+    if nameless:
+        found.notes.append(f"{path}: {len(nameless):,} questions without an id; they got one (first: {nameless[0]!r})")
+    if impossible:
+        found.notes.append(f"{path}: {len(impossible):,} questions have answers though is_impossible says that there "
+                           f"is none (first: {impossible[0]!r}); they were read as without answer")  # fmt: skip
     if labelled:
         place_answers(found)
     return found
@@ -109,14 +119,14 @@ def _add_question(found, record, context, paragraph, where, labelled):
     question = _entry(record, "question", str, where)
     if not question.strip():
         raise ValueError(f"{where}: the question is blank")
-    identity = record.get("id", f"{paragraph + 1}-{len(found.ids) + 1}")
-    found.ids.append(str(identity))
+    identity = record.get("id")
+    found.ids.append(f"{paragraph + 1}-{len(found.ids) + 1}" if identity is None else str(identity))
     found.questions.append(question.strip())
     found.contexts.append(context)
     found.paragraphs.append(paragraph)
     if labelled:
         answers = [] if record.get("is_impossible") else _entry(record, "answers", list, where)
-        if not (answers or "is_impossible" in record):
+        if not (answers or record.get("is_impossible")):
             raise ValueError(f'{where}: no answers; a question without an answer has "is_impossible": true')
         found.answers.append([(_entry(a, "text", str, where), a.get("answer_start")) for a in answers])
 
@@ -174,17 +184,19 @@ class EncodedQuestions(EncodedTexts):
     windows: the rows as the tokenizer's Encodings   contexts: (questions,) the paragraphs
     starts, ends: (n,) the tokens an answer starts with and ends with; 0, the [CLS], in windows that don't hold it whole
     cut: the numbers of questions that were too long
+    unheld: the numbers of questions with an answer that no window holds whole
     """
 
     by_token = True
 
-    def __init__(self, windows, contexts, starts=None, ends=None, pad_token_id=0, texts=None, cut=()):
+    def __init__(self, windows, contexts, starts=None, ends=None, pad_token_id=0, texts=None, cut=(), unheld=()):
         super().__init__([w.ids for w in windows], [w.type_ids for w in windows], None, pad_token_id, texts)
         self.windows = windows
         self.contexts = contexts
         self.starts = starts
         self.ends = ends
         self.cut = cut
+        self.unheld = unheld
         self.labels = None if starts is None else np.stack([starts, ends], axis=-1)  # (n, 2)
 
     def batch(self, rows):
@@ -192,6 +204,18 @@ class EncodedQuestions(EncodedTexts):
         if self.starts is not None:
             batch |= {"start_positions": self.starts[rows], "end_positions": self.ends[rows]}
         return batch
+
+    def to_train(self):
+        """The windows of all questions but the `unheld` ones, of which a model would learn that they have no answer.
+
+        ValueError where none is left.
+        """
+        rows = np.flatnonzero(~np.isin(self.texts, self.unheld))
+        if not len(rows):
+            raise ValueError("no window holds an answer whole: there is nothing to learn (see --max-length)")
+        windows, places = [self.windows[row] for row in rows], (self.starts[rows], self.ends[rows])
+        return EncodedQuestions(windows, self.contexts, *places, self.pad_token_id, self.texts[rows], self.cut,
+                                self.unheld)  # fmt: skip
 
     def merge(self, logits, top_k=1, max_answer_length=30, no_answer=False):
         """For each question the best answers, over all its windows: see `find_answers`.
@@ -224,15 +248,18 @@ def encode_questions(tokenizer, questions, contexts, answers=None, max_length=38
     """
     questions, cut = shortened(tokenizer, list(questions), min(LONGEST_QUESTION, (max_length - 3) // 2))
     windows, owners = text_windows(tokenizer, questions, list(contexts), max_length, stride)
-    starts = ends = None
+    starts, ends, unheld = None, None, []
     if answers is not None:
         places = [answer_tokens(window, answers[text][:1]) for window, text in zip(windows, owners, strict=True)]
         starts, ends = np.array(places, np.int64).reshape(-1, 2).T
-    return EncodedQuestions(windows, list(contexts), starts, ends, tokenizer.pad_token_id, owners, cut)
+        held = set(owners[ends > 0].tolist())
+        unheld = [text for text, given in enumerate(answers) if given and text not in held]
+    return EncodedQuestions(windows, list(contexts), starts, ends, tokenizer.pad_token_id, owners, cut, unheld)
 
 
 def answer_tokens(window, answers):
-    """The first and the last token of an answer, [(text, start)], in a window; (0, 0) where some of it is missing.
+    """The first and the last token of an answer, [(text, start)], in a window; (0, 0) where some of it is missing,
+    or where none of its characters is in a token.
 
     The answer starts in the last token that begins no later than it, and ends in the first that ends no sooner.
     """
@@ -246,4 +273,5 @@ def answer_tokens(window, answers):
         return 0, 0
     first = max(place for place in places if offsets[place][0] <= start)
     last = min(place for place in places if offsets[place][1] >= stop)
-    return (first, last) if first <= last else (0, 0)
+    seen = any(offsets[place][0] < stop and offsets[place][1] > start for place in range(first, last + 1))
+    return (first, last) if seen else (0, 0)

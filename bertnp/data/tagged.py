@@ -74,7 +74,8 @@ def read_tagged(path, word=1, tag=None, labelled=True):
     labelled: whether to read tags, too
 
     An I- that follows nothing of its type becomes a B-; how often is noted.
-    Raises FileNotFoundError, or ValueError naming file and line: no UTF-8, lines without a tag, tags outside BIO.
+    Raises FileNotFoundError, or ValueError naming file and line: no UTF-8, lines without a tag, tags outside BIO, or
+    where most lines have a text in place of a word.
     """
     path = Path(path)
     if not path.is_file():
@@ -112,6 +113,11 @@ def read_tagged(path, word=1, tag=None, labelled=True):
         raise ValueError(f"{path}, line {number}: {what}: {line.strip()[:60]!r}{others}")
     if not found.words:
         raise ValueError(f"{path}: there are no sentences in it")
+    words = [word for words in found.words for word in words]
+    texts = [word for word in words if len(word.split()) > 1]
+    if 2 * len(texts) > len(words):
+        raise ValueError(f"{path}: expected a word and its tag on each line (CoNLL), but {len(texts):,} of "
+                         f"{len(words):,} lines have a text in place of a word: {texts[0][:60]!r}, ...")  # fmt: skip
     if labelled:
         check_scheme(found)
     return found

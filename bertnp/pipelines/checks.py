@@ -1,5 +1,9 @@
 """Do model, tokenizer and texts belong together? What all predictions ask before they start."""
 
+import logging
+
+logger = logging.getLogger("bertnp")
+
 
 def longest_input(config, tokenizer, max_length=None):
     """How many tokens a text may have: what is asked for, else what model and tokenizer allow.
@@ -25,6 +29,21 @@ def check_batch_size(batch_size):
     """ValueError for less than one text at a time."""
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+
+
+def cut_texts(examples, max_length, what="texts"):
+    """How many texts are so long that they may have been cut, in words; None where there is none."""
+    full = int((examples.lengths >= max_length).sum())
+    if not full:
+        return None
+    return f"{full:,} of {len(examples):,} {what} fill all {max_length} tokens; what is longer was cut"
+
+
+def warn_of_cut(examples, max_length):
+    """Log a warning where texts may have been cut."""
+    found = cut_texts(examples, max_length)
+    if found:
+        logger.warning("%s (see max_length)", found)
 
 
 def missing_weights(model, *beginnings):

@@ -7,7 +7,7 @@ from bertnp.backend import to_numpy
 from bertnp.data import batches_by_length, encode_texts
 from bertnp.models.heads import BertForSequenceClassification
 from bertnp.nn import inference
-from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
+from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights, warn_of_cut
 from bertnp.tokenization import BertTokenizer
 
 
@@ -22,7 +22,7 @@ class TextClassifier:
     is but one label; and the logits themselves where a number is predicted (problem_type "regression").
 
     model: BertForSequenceClassification   tokenizer: BertTokenizer   batch_size: texts put through the model together
-    max_length: longer texts are cut to so many tokens; None: what model and tokenizer allow
+    max_length: longer texts are cut to so many tokens, with a warning; None: what model and tokenizer allow
     stride: instead of being cut, long texts get windows that share so many tokens, and the mean of their logits
     """
 
@@ -71,8 +71,18 @@ class TextClassifier:
         """
         if isinstance(texts, str):
             return self([texts], None if pairs is None else [pairs])[0]
-        scores = self.scores(encode_texts(self.tokenizer, texts, pairs, None, self.max_length, self.stride))
-        labels = self.labels
+        examples = self.encode(texts, pairs)
+        if self.stride is None:
+            warn_of_cut(examples, self.max_length)
+        return self.classify(examples)
+
+    def encode(self, texts, pairs=None):
+        """The texts as token ids, cut or in windows."""
+        return encode_texts(self.tokenizer, texts, pairs, None, self.max_length, self.stride)
+
+    def classify(self, examples):
+        """The same as a call for texts already encoded."""
+        scores, labels = self.scores(examples), self.labels
         results = []
         for row in scores:
             best = int(row.argmax())

@@ -1,5 +1,7 @@
 """The stretch of a text that answers a question."""
 
+import logging
+
 import numpy as np
 
 from bertnp.backend import array_module
@@ -7,6 +9,7 @@ from bertnp.data.questions import encode_questions
 from bertnp.models.heads import BertForQuestionAnswering
 from bertnp.pipelines.base import Pipeline
 
+logger = logging.getLogger("bertnp")
 LONGEST_INPUT = 384  # tokens of question and text together, where nothing else is said: transformers' default
 
 
@@ -45,6 +48,9 @@ class QuestionAnsweringPipeline(Pipeline):
             raise ValueError(f"max_seq_len: expected at most {self.max_length}, got {length}")
         stride = min(length // 2, 128) if doc_stride is None else doc_stride
         examples = encode_questions(self.tokenizer, questions, contexts, None, length, stride)
+        if examples.cut:
+            logger.warning("%d of %d questions were longer than their share of the window and were cut",
+                           len(examples.cut), len(questions))  # fmt: skip
         rows = self.outputs(examples, start_and_end)  # (S, 2) each, with padding
         tokens = [row[:n] for row, n in zip(rows, examples.lengths, strict=True)]
         logits = np.concatenate(tokens) if tokens else np.zeros((0, 2))

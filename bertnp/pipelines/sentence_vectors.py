@@ -12,7 +12,7 @@ from bertnp.backend.hub import fetch_pretrained
 from bertnp.data import encode_texts
 from bertnp.models.bert import BertModel
 from bertnp.pipelines.base import for_each_batch
-from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights
+from bertnp.pipelines.checks import check_batch_size, check_vocabulary, longest_input, missing_weights, warn_of_cut
 from bertnp.tokenization import BertTokenizer
 
 MODULES = "modules.json"  # what a folder of sentence-transformers has beside the files of a BERT
@@ -143,12 +143,16 @@ class SentenceEncoder:
     def encode(self, texts, prompt=None, progress=False):
         """The vectors of texts, (n, size), in their order, on the host; of one text its vector, (size,).
 
+        What is longer than max_length is cut, with a warning.
+
         prompt: what to put before each text; None: the default prompt, if the model has one; "": nothing
         progress: show how far it is, if it takes longer than two seconds
         """
         if isinstance(texts, str):
             return self.encode([texts], prompt)[0]
-        return self.encode_examples(self.tokenize(texts, prompt), progress)
+        examples = self.tokenize(texts, prompt)
+        warn_of_cut(examples, self.max_length)
+        return self.encode_examples(examples, progress)
 
     def tokenize(self, texts, prompt=None):
         """The texts as token ids, cut to max_length; prompt as in `encode`."""
@@ -199,16 +203,21 @@ class SentenceEncoder:
         query_prompt: of the query; None: the model's prompt "query", if it has one, else as prompt
         prompt: of the texts, as in `encode`; None: the model's prompt "document", "passage" or "corpus" first
         """
-        if query_prompt is None:
-            query_prompt = self.prompts.get("query")
-        if prompt is None:
-            prompt = next((self.prompts[n] for n in ("document", "passage", "corpus") if n in self.prompts), None)
+        query_prompt, prompt = self.ranking_prompts(query_prompt, prompt)
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k: expected at least 1, got {top_k}")
         texts = list(texts)
         scores = cosine_similarity(self.encode([query], query_prompt), self.encode(texts, prompt, progress))[0]
         order = np.argsort(-scores, kind="stable")[:top_k]
         return [{"index": int(row), "text": texts[row], "score": float(scores[row])} for row in order]
+
+    def ranking_prompts(self, query_prompt=None, prompt=None):
+        """The prompts of a query and of texts as `rank` has them."""
+        if query_prompt is None:
+            query_prompt = self.prompts.get("query")
+        if prompt is None:
+            prompt = next((self.prompts[n] for n in ("document", "passage", "corpus") if n in self.prompts), None)
+        return query_prompt, prompt
 
 
 def checked_poolings(pooling):

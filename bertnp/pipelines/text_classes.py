@@ -6,6 +6,7 @@ from bertnp.data import EncodedTexts, encode_texts
 from bertnp.functional import sigmoid, softmax
 from bertnp.models.heads import BertForSequenceClassification
 from bertnp.pipelines.base import Pipeline, each_text
+from bertnp.pipelines.checks import warn_of_cut
 from bertnp.pipelines.classification import TextClassifier
 
 ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid, "none": lambda logits: logits}
@@ -45,7 +46,8 @@ class TextClassificationPipeline(SequenceClassificationPipeline):
             dictionary or of top_k, and one dictionary gives one, as in transformers.
         top_k: how many labels; None: all; "best": the best, not in a list of its own
         function_to_apply: from logits to scores: "softmax", "sigmoid" or "none"; None: what suits the model
-        stride: for long texts, instead of cutting them: the mean logits of windows that share so many tokens
+        stride: for long texts, instead of cutting them (with a warning): the mean logits of windows that share so
+            many tokens
         """
         alone = isinstance(inputs, (str, dict))
         texts, pairs = texts_and_pairs([inputs] if alone else inputs)
@@ -56,6 +58,8 @@ class TextClassificationPipeline(SequenceClassificationPipeline):
         if function not in ACTIVATIONS:
             raise ValueError(f"function_to_apply: expected {', '.join(ACTIVATIONS)}, got {function_to_apply!r}")
         examples = encode_texts(self.tokenizer, texts, pairs, max_length=self.max_length, stride=stride)
+        if stride is None:
+            warn_of_cut(examples, self.max_length)
         scores = ACTIVATIONS[function](examples.merge(self.logits(examples)))  # (n, C)
         results = []
         for row in scores:

@@ -252,11 +252,13 @@ class Trainer:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the loss is looked at instead
                 with stop_requests(lambda: self._call("stopping")) as request:
                     self.make_steps(request)
-            self.record["ended"] = "early stopping" if self.step < self.total_steps else "finished"
-            if self.writes and self.keep == 0:
-                remove_checkpoints(self.output)
+                    self.record["ended"] = "early stopping" if self.step < self.total_steps else "finished"
+                    self.write_record()  # what comes now may be interrupted: the training has ended all the same
+                    if self.writes and self.keep == 0:
+                        remove_checkpoints(self.output)
         except BaseException as error:
-            self.record["ended"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if self.record["ended"] == "not yet":
+                self.record["ended"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             raise
         finally:
             streams.hold, streams.first_example = before

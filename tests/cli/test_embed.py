@@ -76,6 +76,14 @@ def test_similar_texts_are_ranked(run, model, tmp_path, monkeypatch):
                                                "text": found[0]["text"]}  # fmt: skip
 
 
+def test_ranked_texts_that_were_cut_are_mentioned(run, model, tmp_path):
+    (tmp_path / "a.txt").write_text("a day\n" + "the film was fine " * 9 + "\n", encoding="utf-8")
+    told = "fill all 16 tokens; what is longer was cut (see --max-length)\n"
+    assert run("similar", "a day", tmp_path / "a.txt", "--model", model)[2] == f"bertnp: 1 of 2 texts {told}"
+    _, _, err = run("similar", "a day " * 20, tmp_path / "a.txt", "--model", model)
+    assert err == f"bertnp: 1 of 1 queries {told}bertnp: 1 of 2 texts {told}"
+
+
 def test_what_is_wrong_is_told_in_one_line(refused, model, tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("the film\n", encoding="utf-8")

@@ -369,6 +369,21 @@ def test_a_stopped_run_goes_on_with_resume(run, pretrained, train_file, tmp_path
     assert code == 0 and "has finished already" in out
 
 
+def test_ctrl_c_while_pictures_are_drawn_loses_nothing(run, pretrained, train_file, tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    output = tmp_path / "out"
+    command = ("finetune", train_file, "--model", pretrained, "-o", output, *FAST, "--quiet")
+    monkeypatch.setattr("bertnp.plotting.learning_curve", interrupt)
+    code, out, err = run(*command)
+    assert code == 130 and err == ""
+    assert f"stopped after the training had ended: the best model, of epoch 1, is in {output}; pictures may" in out
+    assert read_metrics(output)["ended"] == "finished"
+    code, out, err = run(*command, "--resume")
+    assert code == 0 and "has finished already" in out and err == ""
+
+
 def test_resuming_another_command_is_refused(run, refused, pretrained, train_file, tmp_path):
     command = ("finetune", train_file, "--model", pretrained, "-o", tmp_path / "out", "--quiet")
     run(*command, *FAST)

@@ -3,8 +3,9 @@ import json
 import sys
 
 import pytest
-from tiny_model import save_tiny_model, toy_sentences, write_table
+from tiny_model import save_tiny_model, tiny_config, tiny_tokenizer, toy_sentences, write_table
 
+import bertnp
 from bertnp.pipelines import TextClassifier
 
 TEXTS = [text for text, _ in toy_sentences(9, seed=3)]
@@ -76,6 +77,21 @@ def test_pairs(run, classifier, tmp_path):
 def test_line_breaks_and_tabs_in_a_text_do_not_break_the_lines(run, classifier):
     _, out, _ = run("predict", "the\tfilm\nwas fine", "--model", classifier)
     assert out.endswith("\tthe film was fine\n") and out.count("\n") == 1 and out.count("\t") == 2
+
+
+def test_texts_that_were_cut_are_mentioned(run, classifier, tmp_path):
+    long, told = "the film was fine " * 20, "of 2 texts fill all 24 tokens; what is longer was cut (see --max-length)"
+    assert run("predict", TEXTS[0], long, "--model", classifier)[2] == f"bertnp: 1 {told}\n"
+    (tmp_path / "a.txt").write_text(f"{long}\n{long}\n", encoding="utf-8")
+    assert run("predict", "--file", tmp_path / "a.txt", "--model", classifier)[2] == f"bertnp: 2 {told}\n"
+    assert run("predict", long, "--model", classifier, "--stride", "4")[2] == ""
+    for name, kind in (("reader", bertnp.BertForQuestionAnswering), ("chooser", bertnp.BertForMultipleChoice)):
+        kind(tiny_config()).save_pretrained(tmp_path / name)
+        tiny_tokenizer().save_pretrained(tmp_path / name)
+    _, _, err = run("predict", long, "--question", "was it fine " * 20, "--model", tmp_path / "reader")
+    assert err == "bertnp: 1 questions were longer than their share of the window and were cut\n"
+    _, _, err = run("predict", "the film", "--choice", "a", "--choice", long, "--model", tmp_path / "chooser")
+    assert err == "bertnp: 1 of 1 texts fill all 24 tokens; what is longer was cut (see --max-length)\n"
 
 
 def test_numbers_and_several_labels(run, tmp_path):

@@ -161,6 +161,9 @@ def test_pairs_by_their_usual_names(run, refused, pretrained, tmp_path):
     settings = record_of(output)["settings"]
     assert settings["columns"] == {"text": "premise", "pair": "hypothesis", "label": "label"}
     assert run("evaluate", file, "--model", output)[0] == 0
+    assert run("predict", "the film", "--second", "it was fine", "--model", output)[0] == 0
+    assert run("predict", "--file", file, "--text", "premise", "--pair", "hypothesis", "--model", output)[0] == 0
+    assert "is for pairs of sentences: give a --second" in refused("predict", "the film", "--model", output)
     single = write_table(tmp_path / "single.tsv", toy_sentences(24))
     assert "say which column holds the pair" in refused("evaluate", single, "--model", output)
     assert "say which column holds the pair" in refused("finetune", single, "--task", "pair", "--model", pretrained,
@@ -208,6 +211,32 @@ def test_sweeps_make_a_table_and_go_on(run, pretrained, train_file, tmp_path):
     assert code == 0 and again.count("has finished already") == 7
     assert (output / "lr=1e-3,batch_size=4" / "seed-0" / "metrics.json").read_bytes() == before
     assert [line.split("\t") for line in (output / "sweep.tsv").read_text(encoding="utf-8").splitlines()] == lines
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_class_weights_and_none_can_be_compared(run, pretrained, train_file, tmp_path):
+    command = ("finetune", train_file, "--model", pretrained, "-o", tmp_path, "--overwrite", *BRIEF)
+    assert run(*command, "--sweep", "class-weights=none,balanced,pos=9")[0] == 0
+    weights = [record_of(tmp_path / f"class_weights={name}")["settings"]["class_weights"]
+               for name in ("none", "balanced", "pos=9")]  # fmt: skip
+    assert weights == [None, "balanced", {"pos": 9}]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("freeze=1,7", "freeze=7: layers: expected 0 to 1 layers to freeze, got 7"),
+        ("max-length=8,900", "max_length=900: max_length: 900 tokens are more than the model's 24 positions"),
+        ("stride=2,30", "stride=30: stride=30 must be smaller than"),
+        ("fraction=1,0.001", "fraction=0.001: 0.001 of 30 examples is none"),
+        ("class-weights=pos=1,other=2", "class_weights=other=2: --class-weights: there is no class 'other'"),
+        ("layer-decay=1,1.5", "layer_decay=1.5: layer_decay: expected a number above 0, up to 1, got 1.5"),
+    ],
+)
+def test_all_settings_of_a_sweep_are_looked_at_first(refused, pretrained, train_file, tmp_path, setting, message):
+    command = ("finetune", train_file, "--model", pretrained, "-o", tmp_path / "out", "--hold-out", "0.25", "--quiet")
+    assert f"--sweep lr=1,{message}" in refused(*command, "--sweep", "lr=1", setting)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -266,6 +295,7 @@ def squad_with(**changes):
     [
         ("token", CONLL + "book\n", (), "line 10: a word without a tag: 'book'"),
         ("token", CONLL + "book\tX-thing\n", (), "line 10: the tag 'X-thing' is not of the scheme BIO"),
+        ("token", CONLL.replace("\n\n", "\n").replace("\t", " was it\t"), (), "6 of 6 lines have a text in"),
         ("token", CONLL, ("--text", "word"), "--text: expected the number of a column, from 1, got 'word'"),
         ("token", CONLL, ("--delimiter", ";"), "--delimiter: files of the task token have no such option"),
         ("token", CONLL, ("--augment", "swap=0.1"), "--augment: the task token needs its words as they are"),
@@ -284,6 +314,8 @@ def squad_with(**changes):
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "speed=1"), "argument --sweep: expected NAME=VALUE"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=fast"), "--lr: expected a number of at least 0"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=1", "lr=2"), "lr is given twice"),
+        ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=1e-3,1,0.001"), "lr=0.001 is given twice"),
+        ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--sweep", "lr=1,2"), "--hold-out 0 there is nothing to compare"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--fractions", "0,1"), "--fraction: expected a number above 0"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--augment", "shout=1"), "expected dropout, swap, replace with"),
         ("sequence", "text\tlabel\na\tx\nb\ty\n", ("--freeze", "2"), "expected 0 to 1 layers to freeze, got 2"),
@@ -315,6 +347,24 @@ def test_what_was_repaired_is_told_and_counted(run, pretrained, tmp_path):
     assert "1 questions were longer than their share of the window and were cut" in err
     code, out, err = run("evaluate", squad, "--model", tmp_path / "b")
     assert code == 0 and "1 questions were longer" in err and "1 empty paragraphs" in err
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_answers_longer_than_any_window_are_told_and_not_learned(run, pretrained, tmp_path):
+    squad, long = squad_file(tmp_path / "a.json", 4), tmp_path / "long.json"
+    data = json.loads(squad.read_text(encoding="utf-8"))
+    question = data["data"][0]["paragraphs"][2]["qas"][0]
+    question["answers"] = [{"text": data["data"][0]["paragraphs"][2]["context"], "answer_start": 0}]
+    long.write_text(json.dumps(data), encoding="utf-8")
+    command = ("--task", "span", "--model", pretrained, "--hold-out", "0", "--max-length", "12", *BRIEF[:-1])
+    _, _, err = run("finetune", squad, "-o", tmp_path / "a", *command)
+    assert "window" not in err
+    _, _, err = run("finetune", long, "-o", tmp_path / "b", *command)
+    assert "1 questions have an answer that no window holds whole" in err
+    windows = [record_of(tmp_path / name)["settings"]["train_examples"] for name in "ab"]
+    assert windows[0] == 4 * windows[1] // 3 > 4
+    code, out, err = run("evaluate", long, "--model", tmp_path / "b", "--max-length", "12")
+    assert code == 0 and out.startswith("texts  4\n") and "1 questions have an answer that no window holds" in err
 
 
 @pytest.mark.usefixtures("no_pictures")

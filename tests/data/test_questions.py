@@ -61,6 +61,18 @@ def test_an_empty_paragraph_is_mentioned(tmp_path):
     assert encoded.merge(np.ones((encoded.lengths.sum(), 2))) == [[]]
 
 
+def test_made_up_ids_and_answers_to_the_impossible_are_mentioned(tmp_path):
+    questions = [question("a", "what ?", ("was", 9)), question(None, "?", ("was", 9)), {"question": "?", "answers": [],
+                 "is_impossible": True}, question("d", "?", ("film", 4), is_impossible=True)]  # fmt: skip
+    file = squad(tmp_path / "q.json", (CONTEXT, questions))
+    found = read_questions(file)
+    assert found.ids == ["a", "1-2", "1-3", "d"] and found.answers == [[("was", 9)], [("was", 9)], [], []]
+    nameless = f"{file}: 2 questions without an id; they got one (first: '1-2')"
+    assert found.notes == [nameless, f"{file}: 1 questions have answers though is_impossible says that there is none "
+                                     "(first: 'd'); they were read as without answer"]  # fmt: skip
+    assert read_questions(file, labelled=False).notes == [nameless]
+
+
 @pytest.mark.parametrize(
     ("paragraphs", "message"),
     [
@@ -69,6 +81,7 @@ def test_an_empty_paragraph_is_mentioned(tmp_path):
         ([(CONTEXT, [question("a", "?", ("was", 9)), question("a", "?", ("was", 9))])],
          "2 questions have the id 'a'; give each its own"),
         ([(CONTEXT, [question("a", "?")])], "paragraph 1, question 1: no answers; a question without an answer has"),
+        ([(CONTEXT, [question("a", "?", is_impossible=False)])], "question 1: no answers; a question without"),
         ([(CONTEXT, [question("a", " ", ("was", 9))])], "paragraph 1, question 1: the question is blank"),
         ([(CONTEXT, [{"id": "a", "answers": []}])], "question 1: expected a text as 'question', got None"),
         ([("", [question("a", "?", ("was", 9))])], "question 'a': the answer 'was' is not in its paragraph"),
@@ -108,6 +121,23 @@ def test_windows_and_the_places_of_answers():
         whole = "song was dull" in tokenizer.decode(ids)
         assert shown[-1] == ("song was dull" if whole else "[CLS]")
     assert "song was dull" in shown and "[CLS]" in shown
+
+
+def test_questions_whose_answer_no_window_holds_are_not_trained_on():
+    """One too long for any window, and one of characters that give no token; not what has no answer, or a short one."""
+    answers = [[(CONTEXT[13:60], 13)], [("song", CONTEXT.index("song"))], [], [("\u200b", 9)]]
+    contexts = [CONTEXT] * 3 + ["the film \u200b was lovely ."]
+    encoded = encode_questions(tiny_tokenizer(), ["?"] * 4, contexts, answers, max_length=10, stride=3)
+    assert encoded.unheld == [0, 3] and set(encoded.texts) == {0, 1, 2, 3}
+    training = encoded.to_train()
+    rows = np.flatnonzero(np.isin(encoded.texts, [1, 2]))
+    assert len(training) == len(rows) and training.unheld == [0, 3]
+    for row, before in enumerate(rows):
+        batch, expected = training.batch([row]), encoded.batch([before])
+        assert all((batch[name] == expected[name]).all() for name in expected)
+    with pytest.raises(ValueError, match="no window holds an answer whole"):
+        encode_questions(tiny_tokenizer(), ["?"], [CONTEXT], answers[:1], max_length=10, stride=3).to_train()
+    assert encode_questions(tiny_tokenizer(), ["?"], [CONTEXT], answers[:1], max_length=32, stride=3).unheld == []
 
 
 def test_long_questions_are_cut_and_strides_checked():

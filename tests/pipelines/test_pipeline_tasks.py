@@ -187,6 +187,24 @@ def test_tokens_are_transformers(tagger, strategy):
 # questions
 
 
+def test_what_is_cut_by_other_pipelines_is_told(classifier, tmp_path, caplog):
+    classify = bertnp.pipeline("text-classification", model=classifier)
+    alone = bertnp.pipelines.TextClassifier.from_pretrained(classifier)
+    answer = bertnp.pipeline("question-answering", model=save(tmp_path, "BertForQuestionAnswering"))
+    encoder = bertnp.SentenceEncoder.from_pretrained(classifier)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "bertnp"):
+        classify(TEXTS), classify(LONG, stride=4), alone(TEXTS), encoder.encode(TEXTS)
+        answer(question=TEXTS[2], context=LONG)
+        assert caplog.text == ""
+        for read in (classify, alone, encoder.encode):
+            read([TEXTS[0], LONG])
+            assert "1 of 2 texts fill all 24 tokens; what is longer was cut (see max_length)" in caplog.text
+            caplog.clear()
+        answer(question=LONG, context=TEXTS[0])
+        assert "1 of 1 questions were longer than their share of the window" in caplog.text
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     return save(tmp_path_factory.mktemp("answers"), "BertForQuestionAnswering", seed=2)
