@@ -153,7 +153,7 @@ def batch_of(rows):
 
 
 def train(data, folder, seed, args):
-    """The scores after each epoch."""
+    """The trained model, and the best of the scores after each epoch."""
     with tempfile.TemporaryDirectory() as start:
         data.head(folder, seed).save_pretrained(start)
         model = data.model.from_pretrained(start)
@@ -179,7 +179,7 @@ def train(data, folder, seed, args):
             optimizer.zero_grad()
         history.append(data.scores(predict(model, data.features[1])))
         print(f"  epoch {epoch + 1}: {history[-1]}", flush=True)
-    return max(history, key=lambda scores: scores["f1"])
+    return model, max(history, key=lambda scores: scores["f1"])
 
 
 def predict(model, rows):
@@ -213,7 +213,7 @@ def main():
     for seed in range(args.seeds):
         began = time.perf_counter()
         print(f"seed {seed}")
-        found.append(train(data, args.model, seed, args))
+        found.append(train(data, args.model, seed, args)[1])
         print(f"  {time.perf_counter() - began:.0f} s, best {found[-1]}", flush=True)
     for name in found[0]:
         values = [scores[name] for scores in found]
