@@ -8,6 +8,7 @@ from bertnp.data import batches_by_length, encode_texts
 from bertnp.models.heads import BertForNextSentencePrediction
 from bertnp.nn import inference
 from bertnp.pipelines.base import Pipeline
+from bertnp.pipelines.checks import warn_of_cut
 
 
 class NextSentence(Pipeline):
@@ -30,7 +31,9 @@ class NextSentence(Pipeline):
         """A float for two texts; a list of floats for two lists of texts."""
         if isinstance(first, str):
             return self.predict([first], [second])[0]
-        return self.probabilities(encode_texts(self.tokenizer, first, second, max_length=self.max_length)).tolist()
+        examples = encode_texts(self.tokenizer, first, second, max_length=self.max_length)
+        warn_of_cut(examples, self.max_length)
+        return self.probabilities(examples).tolist()
 
     def probabilities(self, examples):
         """That B follows A, for pairs already encoded: (n,), in their order, on the host."""

@@ -143,4 +143,6 @@ class ZeroShotClassificationPipeline(SequenceClassificationPipeline):
         """Every text with every hypothesis; of what is too long the text is cut, not the hypothesis."""
         first = [text for text in texts for _ in hypotheses]
         encoding = self.tokenizer(first, hypotheses * len(texts), truncation="only_first", max_length=self.max_length)
-        return EncodedTexts(encoding["input_ids"], encoding["token_type_ids"], None, self.tokenizer.pad_token_id)
+        examples = EncodedTexts(encoding["input_ids"], encoding["token_type_ids"], None, self.tokenizer.pad_token_id)
+        warn_of_cut(examples, self.max_length)
+        return examples

@@ -3,6 +3,7 @@
 from bertnp.data import encode_texts
 from bertnp.models.bert import BertModel
 from bertnp.pipelines.base import Pipeline, each_text
+from bertnp.pipelines.checks import warn_of_cut
 from bertnp.pipelines.sentence_vectors import SentenceEncoder
 
 
@@ -27,6 +28,7 @@ class FeatureExtractionPipeline(Pipeline):
         """
         texts, alone = each_text(inputs)
         examples = encode_texts(self.tokenizer, texts, max_length=self.max_length)
+        warn_of_cut(examples, self.max_length)
         rows = self.outputs(examples, lambda out: out.last_hidden_state)
         found = [row[None, :n] for row, n in zip(rows, examples.lengths, strict=True)]
         found = found if return_tensors else [row.tolist() for row in found]

@@ -192,12 +192,18 @@ def test_what_is_cut_by_other_pipelines_is_told(classifier, tmp_path, caplog):
     alone = bertnp.pipelines.TextClassifier.from_pretrained(classifier)
     answer = bertnp.pipeline("question-answering", model=save(tmp_path, "BertForQuestionAnswering"))
     encoder = bertnp.SentenceEncoder.from_pretrained(classifier)
+    extract = bertnp.pipeline("feature-extraction", model=classifier)
+    judge = save(tmp_path / "judge", "BertForSequenceClassification", id2label={0: "entailment", 1: "contradiction"})
+    zero_shot = bertnp.pipeline("zero-shot-classification", model=judge, candidate_labels=["film"])
+    entails = lambda texts: zero_shot(texts, hypothesis_template="{}")  # noqa: E731
+    pairs = bertnp.pipelines.NextSentence.from_pretrained(save(tmp_path / "pairs", "BertForNextSentencePrediction"))
+    follow = lambda texts: pairs(texts, ["a", "a"])  # noqa: E731
     caplog.clear()
     with caplog.at_level(logging.WARNING, "bertnp"):
         classify(TEXTS), classify(LONG, stride=4), alone(TEXTS), encoder.encode(TEXTS)
         answer(question=TEXTS[2], context=LONG)
         assert caplog.text == ""
-        for read in (classify, alone, encoder.encode):
+        for read in (classify, alone, encoder.encode, extract, entails, follow):
             read([TEXTS[0], LONG])
             assert "1 of 2 texts fill all 24 tokens; what is longer was cut (see max_length)" in caplog.text
             caplog.clear()
