@@ -33,6 +33,8 @@ def ratios(axes, cases):
     """Bars of how many times bertnp's time the others take."""
     names = {}  # side -> its name, in the order of appearance
     place, places, labels = 0.0, [], []
+    longest = max(max([found.get("ratio", 0), *case["goals"].values()])
+                  for case in cases for found in case["sides"].values())  # fmt: skip
     for case in cases:
         compared = {side: found for side, found in case["sides"].items() if "ratio" in found}
         if not compared:
@@ -40,11 +42,14 @@ def ratios(axes, cases):
         for side, found in compared.items():
             first = side not in names
             names.setdefault(side, found["name"])
-            style = SERIES[1 + list(names).index(side) % (len(SERIES) - 1)]
-            axes.barh(place, found["ratio"], 0.8, color=style["color"], label=found["name"] if first else None)
-            axes.text(found["ratio"], place, f" {found['ratio']:.2f}", va="center", fontsize=7)
-            if side in case["goals"]:
-                axes.plot(2 * [case["goals"][side]], [place - 0.4, place + 0.4], color="#000000", linewidth=1.2)
+            turn, number = divmod(list(names).index(side), len(SERIES) - 1)
+            axes.barh(place, found["ratio"], 0.8, color=SERIES[1 + number]["color"], hatch="////" if turn else None,
+                      edgecolor="#ffffff", linewidth=0, label=found["name"] if first else None)  # fmt: skip
+            ratio, goal = found["ratio"], case["goals"].get(side)
+            beside = goal if goal and ratio <= goal < ratio + 0.1 * longest else ratio  # not on the mark of the goal
+            axes.text(beside, place, f" {ratio:.2f}", va="center", fontsize=7)
+            if goal:
+                axes.plot(2 * [goal], [place - 0.4, place + 0.4], color="#000000", linewidth=1.2)
             place += 1
         places.append(place - (len(compared) + 1) / 2)
         labels.append(case["name"])
@@ -53,7 +58,7 @@ def ratios(axes, cases):
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
-    axes.set_title("Time of others / time of bertnp: above 1 bertnp is faster (black: the goal)")
+    axes.set_title("Time of others / time of bertnp (black: the goal)")
     axes.margins(x=0.1)
     axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3, ncols=2)
 
